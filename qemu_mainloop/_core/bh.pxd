@@ -1,0 +1,123 @@
+# Bottom halves: scheduled from any thread or signal handler, run by the loop.
+#
+# The queue is a stack that producers push on with one atomic exchange and the
+# loop takes whole with another, then turns round: first in, first out.
+#
+#   producer                              loop
+#   P1 state := NOW by exchange           L1 top := NULL by exchange, follow next
+#   P2 state was FREE: next := LINKING    L2 unlink a node from its own list
+#   P3 top := node by exchange            L3 state := FREE by exchange
+#   P4 next := the old top                L4 NOW, IDLE: run it; DELETED: free it
+#   P5 the loop sleeps? wake it
+#
+# A node's state leaves FREE before it is linked and becomes FREE after it is
+# unlinked, so it is in the queue at most once.  P1 and L3 are exchanges on the
+# same word, hence full fences: a producer that finds NOW there knows that L3 is
+# still to come, and that the run after it sees what the producer wrote before.
+#
+# Deleting is the same exchange with DELETED.  If the state was FREE the node is
+# pushed for the loop to free, unless the loop cannot be about to run it.  The
+# exchange, or P4, is the deleter's last touch.
+#
+# Between P3 and P4 the older nodes cannot be reached.  The loop waits a moment;
+# if the producer was preempted there, the queue counts as work for later: the loop
+# does not sleep for longer than BH_LINK_WAIT_NS, and P5 follows P4.
+
+from libc.stdint cimport int64_t, uint64_t
+
+from qemu_mainloop._core.dispatch cimport Dispatch
+from qemu_mainloop._core.wakeup cimport Wakeup, wakeup_kick
+from qemu_mainloop._sys.atomic cimport (
+    atomic_exchange_seq_int, atomic_exchange_seq_ptr, atomic_load_acquire_int,
+    atomic_load_acquire_ptr, atomic_store_ptr, atomic_store_release_ptr)
+from qemu_mainloop._sys.thread cimport Mutex
+
+ctypedef void (*BHCallback)(void *opaque) noexcept nogil
+
+cdef enum BHState:
+    BH_FREE = 0             # not in the queue
+    BH_CANCELLED = 1        # in the queue, nothing to run
+    BH_IDLE = 2             # in the queue, within 10 ms
+    BH_NOW = 3              # in the queue, at once
+    BH_DELETED = 4          # in the queue, to be freed
+
+cdef enum:
+    BH_IDLE_NS = 10000000
+    BH_LINK_WAIT_NS = 50000
+
+cdef struct QEMUBH "QEMUBH":
+    QEMUBH *next
+    int state
+    int deleted             # set before the state is: not to be run any more
+    bint reached            # bh_queue_repair's mark
+    bint oneshot            # free it once it has run
+    bint in_runtime
+    uint64_t last_pass      # the loop's: the iteration that ran it last
+    BHCallback cb
+    void *opaque
+    BHQueue *queue
+    QEMUBH *all_next        # the list of all, under the queue's lock
+    QEMUBH *all_prev
+
+cdef struct BHQueue:
+    QEMUBH *top             # producers
+    char apart[56]          # producers and the loop on cache lines of their own
+    QEMUBH *unlinked        # taken, but a producer is between P3 and P4
+    QEMUBH *newer           # what was on top of it
+    QEMUBH *head            # in order, not yet run
+    QEMUBH *tail
+    QEMUBH *later           # ran in this pass, scheduled again: the next one's
+    QEMUBH *later_tail
+    QEMUBH *all
+    int count
+    Mutex lock              # guards all and count
+    Wakeup *wakeup
+
+cdef void bh_queue_init(BHQueue *q, Wakeup *wakeup) noexcept nogil
+# Frees every bottom half there is.  Nobody may be using the queue.
+cdef void bh_queue_destroy(BHQueue *q) noexcept nogil
+# In a forked child: makes the queue whole again from the list of all.
+cdef void bh_queue_repair(BHQueue *q) noexcept nogil
+
+cdef QEMUBH *bh_new(BHQueue *q, BHCallback cb, void *opaque, bint oneshot) noexcept nogil
+# True: it was scheduled, and is not any more.
+cdef bint bh_cancel(QEMUBH *bh) noexcept nogil
+# Cancels and gives up.
+cdef void bh_delete(QEMUBH *bh) noexcept nogil
+cdef void bh_schedule_idle(QEMUBH *bh) noexcept nogil
+
+# The loop's side.  Nanoseconds the loop may sleep for bottom halves' sake; -1: any.
+cdef int64_t bh_timeout_ns(BHQueue *q) noexcept nogil
+# Runs what is scheduled, each at most once; true: one that was not idle ran.
+cdef bint bh_run(BHQueue *q, uint64_t pass_, Dispatch *d) noexcept nogil
+
+
+cdef inline bint bh_is_scheduled(QEMUBH *bh) noexcept nogil:
+    cdef int state = atomic_load_acquire_int(&bh.state)
+    return state == BH_IDLE or state == BH_NOW
+
+
+cdef inline QEMUBH *bh_linking() noexcept nogil:
+    return <QEMUBH *> 1                      # no node has this address
+
+
+cdef inline void bh_push(BHQueue *q, QEMUBH *bh) noexcept nogil:
+    atomic_store_ptr(&bh.next, bh_linking())                         # P2
+    cdef void *below = atomic_exchange_seq_ptr(&q.top, bh)           # P3: pairs with L1
+    atomic_store_release_ptr(&bh.next, below)                        # P4
+
+
+cdef inline void bh_schedule(QEMUBH *bh) noexcept nogil:
+    cdef BHQueue *q = bh.queue               # bh may be gone once it is queued
+    cdef int before = atomic_exchange_seq_int(&bh.state, BH_NOW)     # P1: pairs with L3
+    if before == BH_NOW:
+        return                               # whoever made it NOW wakes the loop
+    if before == BH_FREE:
+        bh_push(q, bh)
+    wakeup_kick(q.wakeup)                                            # P5
+
+
+cdef inline bint bh_queue_is_empty(const BHQueue *q) noexcept nogil:
+    # Pairs with P3; together with the exchange in wakeup_prepare_sleep: S3.
+    return (atomic_load_acquire_ptr(<void *> &q.top) == NULL and q.head == NULL
+            and q.later == NULL and q.unlinked == NULL)

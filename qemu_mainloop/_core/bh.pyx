@@ -1,0 +1,271 @@
+# Bottom halves; the protocol and its proof are in bh.pxd.
+
+from libc.stdlib cimport calloc, free
+
+from qemu_mainloop._core.dispatch cimport (
+    AnyFunction, dispatch_forked, dispatch_switch, runtime_owns)
+from qemu_mainloop._core.wakeup cimport wakeup_is_mine
+from qemu_mainloop._sys.atomic cimport (
+    atomic_cas_seq_int, atomic_exchange_seq_int, atomic_exchange_seq_ptr, atomic_load_acquire_int,
+    atomic_load_acquire_ptr, atomic_load_seq_int, atomic_store_release_int, cpu_relax)
+from qemu_mainloop._sys.thread cimport mutex_destroy, mutex_init, mutex_lock, mutex_unlock
+
+cdef enum:
+    LINK_SPINS = 128        # enough for a producer that runs; see bh.pxd
+
+
+cdef void bh_queue_init(BHQueue *q, Wakeup *wakeup) noexcept nogil:
+    q.top = q.unlinked = q.newer = q.head = q.tail = NULL
+    q.later = q.later_tail = q.all = NULL
+    q.count = 0
+    q.wakeup = wakeup
+    mutex_init(&q.lock)
+
+
+cdef QEMUBH *bh_new(BHQueue *q, BHCallback cb, void *opaque, bint oneshot) noexcept nogil:
+    cdef QEMUBH *bh = <QEMUBH *> calloc(1, sizeof(QEMUBH))
+    if bh == NULL:
+        return NULL
+    bh.cb = cb
+    bh.opaque = opaque
+    bh.queue = q
+    bh.oneshot = oneshot
+    bh.in_runtime = runtime_owns(<AnyFunction> cb)
+    mutex_lock(&q.lock)
+    bh.all_next = q.all
+    if q.all != NULL:
+        q.all.all_prev = bh
+    q.all = bh
+    q.count += 1
+    mutex_unlock(&q.lock)
+    return bh
+
+
+cdef void leave_all(QEMUBH *bh) noexcept nogil:
+    cdef BHQueue *q = bh.queue
+    mutex_lock(&q.lock)
+    if bh.all_prev != NULL:
+        bh.all_prev.all_next = bh.all_next
+    else:
+        q.all = bh.all_next
+    if bh.all_next != NULL:
+        bh.all_next.all_prev = bh.all_prev
+    q.count -= 1
+    mutex_unlock(&q.lock)
+
+
+cdef void discard(QEMUBH *bh) noexcept nogil:
+    leave_all(bh)
+    free(bh)
+
+
+cdef void bh_schedule_idle(QEMUBH *bh) noexcept nogil:
+    cdef BHQueue *q = bh.queue
+    cdef int before
+    while True:
+        before = atomic_load_seq_int(&bh.state)
+        # Setting NOW to NOW is no change but a fence, as in bh_schedule.
+        if atomic_cas_seq_int(&bh.state, before, BH_NOW if before == BH_NOW else BH_IDLE):
+            break
+    if before == BH_FREE:
+        bh_push(q, bh)
+    if before < BH_IDLE:
+        wakeup_kick(q.wakeup)                # so that its 10 ms hold
+
+
+cdef bint bh_cancel(QEMUBH *bh) noexcept nogil:
+    cdef int before
+    while True:
+        before = atomic_load_seq_int(&bh.state)
+        if before != BH_NOW and before != BH_IDLE:
+            return False
+        if atomic_cas_seq_int(&bh.state, before, BH_CANCELLED):
+            return True
+
+
+cdef void bh_delete(QEMUBH *bh) noexcept nogil:
+    cdef BHQueue *q = bh.queue
+    atomic_store_release_int(&bh.deleted, 1)     # pairs with the load in bh_run
+    if atomic_exchange_seq_int(&bh.state, BH_DELETED) != BH_FREE:
+        return                                   # the loop meets it in the queue
+    if wakeup_is_mine(q.wakeup):
+        discard(bh)                              # nobody can be about to run it
+    else:
+        bh_push(q, bh)
+
+
+# L1.  Moves what producers pushed to the loop's own list, oldest first.
+cdef void collect(BHQueue *q) noexcept nogil:
+    cdef QEMUBH *top = q.unlinked
+    cdef QEMUBH *newer = q.newer
+    cdef QEMUBH *below
+    cdef int spins = 0
+    if top == NULL:
+        if atomic_load_acquire_ptr(&q.top) == NULL:
+            return
+        top = <QEMUBH *> atomic_exchange_seq_ptr(&q.top, NULL)       # pairs with P3
+        newer = NULL
+    while top != NULL:
+        below = <QEMUBH *> atomic_load_acquire_ptr(&top.next)        # pairs with P4
+        if below == bh_linking():
+            spins += 1
+            if spins < LINK_SPINS:
+                cpu_relax()
+                continue
+            q.unlinked = top
+            q.newer = newer
+            return
+        top.next = newer
+        newer = top
+        top = below
+    q.unlinked = q.newer = NULL
+    if q.head == NULL:
+        q.head = newer
+    else:
+        q.tail.next = newer
+    while newer != NULL:
+        q.tail = newer
+        newer = newer.next
+
+
+# Takes a cancelled or deleted node, which is in no list of the loop's, out of
+# circulation; false: there is something to run.
+cdef bint drop_if_void(BHQueue *q, QEMUBH *bh) noexcept nogil:
+    cdef int state = atomic_load_acquire_int(&bh.state)
+    if state == BH_DELETED:
+        discard(bh)
+        return True
+    # A producer may make it NOW again at any time: then it stays.
+    return state == BH_CANCELLED and atomic_cas_seq_int(&bh.state, BH_CANCELLED, BH_FREE)
+
+
+cdef int64_t bh_timeout_ns(BHQueue *q) noexcept nogil:
+    cdef QEMUBH *bh
+    cdef QEMUBH *kept = NULL
+    cdef QEMUBH *next_
+    cdef int64_t timeout_ns = -1
+    if q.later != NULL:
+        take_later(q)
+    collect(q)
+    if q.unlinked != NULL:
+        timeout_ns = BH_LINK_WAIT_NS
+    bh = q.head
+    q.head = NULL
+    while bh != NULL:
+        next_ = bh.next
+        if not drop_if_void(q, bh):
+            if kept == NULL:
+                q.head = bh
+            else:
+                kept.next = bh
+            kept = bh
+            bh.next = NULL
+            if atomic_load_seq_int(&bh.state) == BH_NOW:
+                bh.next = next_
+                return 0                     # the rest of the list is as it was
+            if timeout_ns < 0:
+                timeout_ns = BH_IDLE_NS
+        bh = next_
+    q.tail = kept
+    return timeout_ns
+
+
+cdef void take_later(BHQueue *q) noexcept nogil:
+    q.later_tail.next = q.head
+    if q.head == NULL:
+        q.tail = q.later_tail
+    q.head = q.later
+    q.later = q.later_tail = NULL
+
+
+cdef void put_later(BHQueue *q, QEMUBH *bh) noexcept nogil:
+    bh.next = NULL
+    if q.later == NULL:
+        q.later = bh
+    else:
+        q.later_tail.next = bh
+    q.later_tail = bh
+
+
+cdef bint bh_run(BHQueue *q, uint64_t pass_, Dispatch *d) noexcept nogil:
+    cdef QEMUBH *bh
+    cdef BHCallback cb
+    cdef void *opaque
+    cdef bint in_runtime
+    cdef int state
+    cdef bint progress = False
+    if q.later != NULL:
+        take_later(q)
+    while True:
+        if q.head == NULL:
+            collect(q)
+            if q.head == NULL:
+                return progress
+        bh = q.head
+        q.head = bh.next                                             # L2
+        if drop_if_void(q, bh):
+            continue
+        if bh.last_pass >= pass_:
+            put_later(q, bh)
+            continue
+        bh.last_pass = pass_
+        cb = bh.cb
+        opaque = bh.opaque
+        in_runtime = bh.in_runtime
+        state = atomic_exchange_seq_int(&bh.state, BH_FREE)          # L3: pairs with P1
+        if state == BH_DELETED or bh.oneshot:
+            discard(bh)                      # a one-shot is known to nobody else
+        elif atomic_load_acquire_int(&bh.deleted):
+            continue                         # its deleter is about to push it
+        if state != BH_NOW and state != BH_IDLE:
+            continue
+        progress = progress or state == BH_NOW
+        dispatch_switch(d, in_runtime)
+        cb(opaque)                                                   # L4
+        if dispatch_forked(d):
+            return progress
+
+
+cdef void bh_queue_destroy(BHQueue *q) noexcept nogil:
+    cdef QEMUBH *bh = q.all
+    cdef QEMUBH *next_
+    while bh != NULL:
+        next_ = bh.all_next
+        free(bh)
+        bh = next_
+    mutex_destroy(&q.lock)
+
+
+cdef void bh_queue_repair(BHQueue *q) noexcept nogil:
+    # Which threads were between P1 and P4 no longer matters: they are not in this
+    # process.  What can be reached keeps its order, what cannot goes behind.
+    cdef QEMUBH *bh
+    if q.later != NULL:
+        take_later(q)
+    collect(q)
+    if q.unlinked != NULL:
+        append(q, q.newer)
+    q.top = q.unlinked = q.newer = NULL
+    bh = q.head
+    while bh != NULL:
+        bh.reached = True
+        bh = bh.next
+    bh = q.all
+    while bh != NULL:
+        if bh.state != BH_FREE and not bh.reached:
+            bh.next = NULL
+            append(q, bh)
+        bh.reached = False
+        bh = bh.all_next
+
+
+cdef void append(BHQueue *q, QEMUBH *chain) noexcept nogil:
+    if chain == NULL:
+        return
+    if q.head == NULL:
+        q.head = chain
+    else:
+        q.tail.next = chain
+    while chain != NULL:
+        q.tail = chain
+        chain = chain.next

@@ -1,0 +1,175 @@
+# Child watches.
+
+from libc.errno cimport EINVAL, EMFILE, ENFILE, ENOMEM
+from libc.stdlib cimport calloc, free
+
+from qemu_mainloop._core.iohandler cimport FD_INTERNAL, fd_table_set
+from qemu_mainloop._core.timer cimport (
+    REALTIME, clock_get_ns, timer_arm, timer_create)
+from qemu_mainloop._sys.atomic cimport atomic_store_int
+from qemu_mainloop._sys.fdsource cimport pidfd_open_child
+from qemu_mainloop._sys.posix cimport child_collect, child_look, close
+from qemu_mainloop._sys.thread cimport mutex_lock, mutex_unlock
+
+cdef enum:
+    LOOK_NS = 50000000       # how often, where there are no pidfds
+
+child_without_pidfd = False
+
+
+cdef void child_list_init(ChildList *list, FdTable *fds, TimerGroup *timers,
+                          Mutex *lock) noexcept nogil:
+    list.first = NULL
+    list.count = 0
+    list.timer = NULL
+    list.fds = fds
+    list.timers = timers
+    list.lock = lock
+
+
+cdef bint unlink_watch(ChildList *list, ChildWatch *wanted) noexcept nogil:
+    # False: it is not there (any more).
+    cdef ChildWatch **link
+    cdef bint found
+    mutex_lock(list.lock)
+    link = &list.first
+    while link[0] != NULL and link[0] != wanted:
+        link = &link[0].next
+    found = link[0] != NULL
+    if found:
+        link[0] = wanted.next
+        atomic_store_int(&list.count, list.count - 1)
+    mutex_unlock(list.lock)
+    return found
+
+
+# Collects the child if it is gone; true: w is finished, and freed.
+cdef bint collect(ChildWatch *w) noexcept nogil:
+    cdef ChildCallback cb = w.cb
+    cdef void *opaque = w.opaque
+    cdef pid_t pid = w.pid
+    cdef int status = -1
+    cdef int rc = child_collect(pid, &status)
+    if rc == 0:
+        return False
+    if rc < 0:
+        status = -1
+    if w.pidfd >= 0:
+        fd_table_set(w.list.fds, w.pidfd, FD_INTERNAL, NULL, NULL, NULL, NULL, NULL, False)
+        close(w.pidfd)
+    unlink_watch(w.list, w)
+    free(w)
+    if cb != NULL:
+        cb(opaque, pid, status)
+    return True
+
+
+cdef void on_pidfd(void *opaque) noexcept nogil:
+    collect(<ChildWatch *> opaque)
+
+
+cdef void on_timer(void *opaque) noexcept nogil:
+    # A callback may add and finish watches: after each one the list is walked anew.
+    cdef ChildList *list = <ChildList *> opaque
+    cdef ChildWatch *w
+    cdef bint again = True
+    cdef bint left = False
+    while again:
+        again = left = False
+        mutex_lock(list.lock)
+        w = list.first
+        while w != NULL:
+            if w.pidfd < 0:
+                left = True
+                if child_look(w.pid) != 0:
+                    break
+            w = w.next
+        mutex_unlock(list.lock)
+        if w != NULL:
+            again = collect(w)
+    if left:
+        timer_arm(list.timer, clock_get_ns(REALTIME) + LOOK_NS, False)
+
+
+# False: another watch has the pid.
+cdef bint link_watch(ChildList *list, ChildWatch *wanted) noexcept nogil:
+    cdef ChildWatch *w
+    mutex_lock(list.lock)
+    w = list.first
+    while w != NULL and w.pid != wanted.pid:
+        w = w.next
+    if w == NULL:
+        wanted.next = list.first
+        list.first = wanted
+        atomic_store_int(&list.count, list.count + 1)
+    mutex_unlock(list.lock)
+    return w == NULL
+
+
+cdef int look_by_timer(ChildList *list) noexcept nogil:
+    if list.timer == NULL:
+        list.timer = timer_create(list.timers, REALTIME, 1, on_timer, list)
+        if list.timer == NULL:
+            return -ENOMEM
+    timer_arm(list.timer, 0, False)
+    return 0
+
+
+cdef int child_watch(ChildList *list, pid_t pid, ChildCallback cb, void *opaque,
+                     ReleaseCallback release) noexcept nogil:
+    cdef ChildWatch *w
+    cdef int rc
+    if pid <= 0:
+        return -EINVAL
+    rc = child_look(pid)
+    if rc < 0:
+        return rc
+    w = <ChildWatch *> calloc(1, sizeof(ChildWatch))
+    if w == NULL:
+        return -ENOMEM
+    w.list = list
+    w.pid = pid
+    w.cb = cb
+    w.opaque = opaque
+    w.release = release
+    w.pidfd = -1
+    if not link_watch(list, w):
+        free(w)
+        return 1
+    w.pidfd = -1 if child_without_pidfd else pidfd_open_child(pid)
+    if w.pidfd < 0:
+        if w.pidfd == -EMFILE or w.pidfd == -ENFILE or w.pidfd == -ENOMEM:
+            return give_up(list, w, w.pidfd)
+        w.pidfd = -1
+    # Also a child that is gone already reports: its pidfd is readable at once.
+    if w.pidfd < 0:
+        rc = look_by_timer(list)
+    else:
+        rc = fd_table_set(list.fds, w.pidfd, FD_INTERNAL, on_pidfd, NULL, NULL, w, NULL, False)
+    return give_up(list, w, rc) if rc < 0 else 0
+
+
+cdef int give_up(ChildList *list, ChildWatch *w, int rc) noexcept nogil:
+    unlink_watch(list, w)
+    if w.pidfd >= 0:
+        close(w.pidfd)
+    free(w)
+    return rc
+
+
+cdef void child_list_drop(ChildList *list) noexcept nogil:
+    cdef ChildWatch *w
+    while list.first != NULL:
+        w = list.first
+        list.first = w.next
+        list.count -= 1
+        if w.pidfd >= 0:
+            fd_table_set(list.fds, w.pidfd, FD_INTERNAL, NULL, NULL, NULL, NULL, NULL, False)
+            close(w.pidfd)
+        if w.release != NULL:
+            w.release(w.opaque)
+        free(w)
+
+
+cdef void child_list_destroy(ChildList *list) noexcept nogil:
+    child_list_drop(list)

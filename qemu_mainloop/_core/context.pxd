@@ -1,0 +1,155 @@
+# A context: everything a loop owns, and one iteration over it.
+#
+# The phases are in docs/iteration.md, in the same words as the functions of
+# context.pyx.  A context is polled by one thread at a time; all else may be called
+# from any thread.  `lock` is a leaf: no user code, no runtime's lock and no
+# iothread lock is asked for under it.
+
+from libc.stdint cimport int64_t, uint64_t, uintptr_t
+
+from qemu_mainloop._core.bh cimport BHQueue, bh_queue_is_empty
+from qemu_mainloop._core.child cimport ChildList
+from qemu_mainloop._core.dispatch cimport Dispatch
+from qemu_mainloop._core.fork cimport ForkMember, fork_generation
+from qemu_mainloop._core.hosting cimport Hosting
+from qemu_mainloop._core.iohandler cimport FdTable, fd_table_is_settled
+from qemu_mainloop._core.lock cimport FifoLock, lock_is_wanted
+from qemu_mainloop._core.polling cimport PollingList
+from qemu_mainloop._core.timer cimport TimerGroup, timer_group_is_quiet
+from qemu_mainloop._core.wakeup cimport Wakeup
+from qemu_mainloop._sys.atomic cimport atomic_load_acquire_size, atomic_load_int
+from qemu_mainloop._sys.thread cimport Mutex
+
+
+# What a caller with a runtime of its own (Python's wait()) adds to an iteration.
+cdef struct Driver:
+    # Called with the runtime's lock held and the thread's signals blocked, right
+    # before a sleep that lets them through: non-zero means do not sleep.
+    bint (*before_sleep)(Driver *driver) noexcept nogil
+    # Other threads may take this thread's signals: ask again at least so often.
+    int64_t longest_sleep_ns
+
+cdef struct Outcome:
+    int descriptors              # and wait objects that had a callback due
+    bint progress                # something but a notification or an idle one ran
+
+# Before a sleep: how long to look at memory first.
+cdef struct BusyPolling:
+    int64_t max_ns
+    int64_t grow
+    int64_t shrink
+    int64_t now_ns               # adapted between 0 and max_ns
+
+cdef struct Counters:
+    uint64_t iterations
+    uint64_t sleeps
+
+cdef struct ContextStats:
+    int handlers
+    int bottom_halves
+    int timers
+    int pending_timers
+    int child_watches
+    int polling_callbacks
+    bint hosted
+    int64_t poll_ns
+    uint64_t iterations
+    uint64_t sleeps
+    uint64_t rebuilds
+
+cdef struct AioContext "AioContext":
+    Wakeup wakeup
+    BHQueue bhs
+    FdTable fds
+    TimerGroup timers
+    PollingList polling
+    ChildList children
+    FifoLock *iothread_lock      # NULL: a context of one's own
+    Mutex lock
+    int references
+    int generation               # of forks: whose kernel objects these are
+    int depth                    # iterations of this context on the stack
+    uint64_t pass_               # the number of the last iteration begun
+    const char *named_fdmon      # NULL: the best there is
+    int wall_watch_fd            # readable when the wall clock was set; -1: none
+    Hosting hosting
+    BusyPolling busy
+    Counters counters
+    ForkMember fork_member
+
+# 0 or negative errno; lock is the iothread lock or NULL.
+cdef int context_new(AioContext **ctx, FifoLock *iothread_lock) noexcept nogil
+cdef void context_ref(AioContext *ctx) noexcept nogil
+cdef void context_unref(AioContext *ctx) noexcept nogil
+# The innermost one that this thread is in an iteration of.
+cdef AioContext *context_current() noexcept nogil
+
+# One iteration.  timeout_ns: 0 does not block, < 0 is without end.  driver: NULL, or
+# the caller's; with one the caller holds the runtime's lock.
+# 0; -EBUSY: another thread polls it; else why waiting is impossible.
+cdef int context_iterate(AioContext *ctx, int64_t timeout_ns, Driver *driver,
+                         Outcome *out) noexcept nogil
+# The bottom-half phase and the timer phase alone, for a loop around ours.
+cdef bint context_run_bottom_halves(AioContext *ctx) noexcept nogil
+cdef bint context_run_timers(AioContext *ctx, int clock) noexcept nogil
+# A wait of somebody else's: asks and applies before it; then runs the descriptor phase
+# over the n reports that were gathered in fds.reports.
+cdef void context_prepare_foreign_wait(AioContext *ctx) noexcept nogil
+cdef void context_dispatch_reports(AioContext *ctx, int n) noexcept nogil
+
+cdef int context_set_fdmon(AioContext *ctx, const char *name) noexcept nogil
+cdef const char *context_fdmon_name(AioContext *ctx) noexcept nogil
+cdef int context_fileno(AioContext *ctx) noexcept nogil
+cdef int context_set_poll_params(AioContext *ctx, int64_t max_ns, int64_t grow,
+                                 int64_t shrink) noexcept nogil
+cdef void context_stats(AioContext *ctx, ContextStats *stats) noexcept nogil
+# In a forked child, before the first use of the kernel objects.  0 or negative errno.
+cdef int context_restart(AioContext *ctx) noexcept nogil
+
+
+# The parts, for modules that do not see the struct's body.
+cdef inline Wakeup *context_wakeup(AioContext *ctx) noexcept nogil:
+    return &ctx.wakeup
+
+
+cdef inline BHQueue *context_bhs(AioContext *ctx) noexcept nogil:
+    return &ctx.bhs
+
+
+cdef inline FdTable *context_fds(AioContext *ctx) noexcept nogil:
+    return &ctx.fds
+
+
+cdef inline TimerGroup *context_timers(AioContext *ctx) noexcept nogil:
+    return &ctx.timers
+
+
+cdef inline ChildList *context_children(AioContext *ctx) noexcept nogil:
+    return &ctx.children
+
+
+cdef inline PollingList *context_polling(AioContext *ctx) noexcept nogil:
+    return &ctx.polling
+
+
+cdef inline bint context_is_polled(AioContext *ctx) noexcept nogil:
+    return atomic_load_acquire_size(&ctx.wakeup.poller) != 0
+
+
+cdef inline bint context_is_hosted(AioContext *ctx) noexcept nogil:
+    return atomic_load_int(&ctx.wakeup.hosted)
+
+
+# A non-blocking iteration would find nothing and ask the kernel nothing: read-only,
+# so it needs neither the claim nor the lock.  It may say no too often.
+cdef inline bint context_has_nothing_to_do(AioContext *ctx) noexcept nogil:
+    return (atomic_load_int(&ctx.fds.count) == 0
+            and ctx.wakeup.generation == fork_generation
+            and not atomic_load_int(&ctx.wakeup.notified)
+            and bh_queue_is_empty(&ctx.bhs)
+            and fd_table_is_settled(&ctx.fds)
+            and atomic_load_int(&ctx.polling.count) == 0
+            and atomic_load_int(&ctx.children.count) == 0
+            and not atomic_load_int(&ctx.wakeup.hosted)
+            and timer_group_is_quiet(&ctx.timers)
+            and (ctx.iothread_lock == NULL or not lock_is_wanted(ctx.iothread_lock)))

@@ -1,0 +1,126 @@
+# Being hosted by another loop.
+
+from qemu_mainloop._core.bh cimport bh_timeout_ns
+from qemu_mainloop._core.fdmon cimport fdmon_close, fdmon_find, fdmon_open
+from qemu_mainloop._core.iohandler cimport fd_table_restart
+from qemu_mainloop._core.timer cimport CLOCKS, timer_list_deadline_ns
+from qemu_mainloop._core.wakeup cimport wakeup_is_notified, wakeup_prepare_sleep
+from qemu_mainloop._sys.atomic cimport atomic_load_int, atomic_store_int
+from qemu_mainloop._sys.clock cimport clock_monotonic_ns
+from qemu_mainloop._sys.errno cimport ENOTSUP
+from qemu_mainloop._sys.fdsource cimport timerfd_arm, timerfd_clear, timerfd_open
+from qemu_mainloop._sys.hostfd cimport hostfd_add, hostfd_open, hostfd_remove
+from qemu_mainloop._sys.notifier cimport notifier_set
+from qemu_mainloop._sys.posix cimport close
+from qemu_mainloop._sys.thread cimport mutex_init, mutex_lock, mutex_unlock
+
+cdef int64_t FAR_NS = 1 << 62    # an alarm at or beyond it is none
+
+
+cdef void hosting_init(Hosting *h, FdTable *fds, TimerGroup *timers, BHQueue *bhs,
+                       Wakeup *wakeup) noexcept nogil:
+    h.fd = h.timer_fd = h.shown_fd = -1
+    h.idle_until_ns = -1
+    mutex_init(&h.lock)
+    h.fds = fds
+    h.timers = timers
+    h.bhs = bhs
+    h.wakeup = wakeup
+
+
+cdef int hosting_open(Hosting *h) noexcept nogil:
+    cdef int rc
+    h.fd = hostfd_open()
+    if h.fd < 0:
+        rc = h.fd
+        h.fd = -1
+        return rc
+    h.timer_fd = timerfd_open()
+    rc = h.timer_fd
+    if rc >= 0:
+        rc = hostfd_add(h.fd, h.timer_fd)
+    if rc >= 0:
+        rc = hostfd_add(h.fd, h.wakeup.notifier.read_fd)
+    if rc >= 0:
+        rc = hosting_show(h)
+    if rc < 0:
+        hosting_close(h)
+        return rc
+    atomic_store_int(&h.wakeup.hosted, 1)
+    h.timers.owner = h
+    h.timers.rearm = hosting_rearm
+    return h.fd
+
+
+cdef int hosting_show(Hosting *h) noexcept nogil:
+    cdef int rc
+    cdef int fd = h.fds.mon.ops.fileno(&h.fds.mon)
+    if fd < 0:
+        if h.fds.mirror.ops == NULL:
+            if fdmon_find("epoll") == NULL:
+                return -ENOTSUP
+            rc = fdmon_open(&h.fds.mirror, "epoll")
+            if rc < 0:
+                return rc
+            fd_table_restart(h.fds)
+        fd = h.fds.mirror.ops.fileno(&h.fds.mirror)
+    # A rebuilt epoll may have got the old one's number: it is a new member all the same.
+    if h.shown_fd >= 0:
+        hostfd_remove(h.fd, h.shown_fd)
+    h.shown_fd = fd
+    return hostfd_add(h.fd, fd)
+
+
+cdef void hosting_close(Hosting *h) noexcept nogil:
+    if h.fd >= 0:
+        close(h.fd)
+    if h.timer_fd >= 0:
+        close(h.timer_fd)
+    if h.fds.mirror.ops != NULL:
+        fdmon_close(&h.fds.mirror)
+    h.fd = h.timer_fd = h.shown_fd = -1
+
+
+cdef void hosting_rearm(void *hosting) noexcept nogil:
+    # Computed and set in one step: of two threads the second sees both changes.
+    cdef Hosting *h = <Hosting *> hosting
+    cdef int64_t first_ns = -1
+    cdef int64_t now_ns, left_ns
+    cdef int clock
+    mutex_lock(&h.lock)
+    now_ns = clock_monotonic_ns()
+    for clock in range(CLOCKS):
+        left_ns = timer_list_deadline_ns(&h.timers.lists[clock])
+        if 0 <= left_ns < FAR_NS and (first_ns < 0 or now_ns + left_ns < first_ns):
+            first_ns = now_ns + left_ns
+    if h.idle_until_ns >= 0 and (first_ns < 0 or h.idle_until_ns < first_ns):
+        first_ns = h.idle_until_ns
+    timerfd_arm(h.timer_fd, first_ns)
+    mutex_unlock(&h.lock)
+
+
+cdef void hosting_clear(Hosting *h) noexcept nogil:
+    timerfd_clear(h.timer_fd)
+    if h.fds.mirror.ops != NULL:
+        # Nothing is taken from it but the news of entries that outlived their number.
+        h.fds.mirror.ops.wait(&h.fds.mirror, 0, NULL, h.fds.reports,
+                                   h.fds.max_reports)
+
+
+cdef void hosting_sleep(Hosting *h) noexcept nogil:
+    cdef int64_t bh_ns
+    wakeup_prepare_sleep(h.wakeup)
+    bh_ns = bh_timeout_ns(h.bhs)
+    mutex_lock(&h.lock)
+    h.idle_until_ns = clock_monotonic_ns() + bh_ns if bh_ns > 0 else -1
+    mutex_unlock(&h.lock)
+    hosting_rearm(h)
+    if bh_ns == 0 or wakeup_is_notified(h.wakeup) or atomic_load_int(&h.fds.muted) or has_hidden(h):
+        notifier_set(&h.wakeup.notifier)
+
+
+cdef bint has_hidden(Hosting *h) noexcept nogil:
+    # Always ready, or unknown: what neither the fdmon's descriptor nor the mirror shows.
+    if h.fds.mirror.ops != NULL:
+        return h.fds.mirror.ops.has_hidden(&h.fds.mirror)
+    return h.fds.mon.ops.has_hidden(&h.fds.mon)

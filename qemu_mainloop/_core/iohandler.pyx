@@ -1,0 +1,540 @@
+# The fd table.
+
+from libc.errno cimport EBADF, EBUSY, ENOMEM
+from libc.stdlib cimport calloc, free, realloc
+from libc.string cimport memset
+
+from qemu_mainloop._core.dispatch cimport (
+    AnyFunction, dispatch_forked, dispatch_switch, runtime_owns)
+from qemu_mainloop._core.wakeup cimport wakeup_is_mine, wakeup_notify_others
+from qemu_mainloop._core.fork cimport fork_generation
+from qemu_mainloop._sys.atomic cimport (
+    atomic_exchange_seq_int, atomic_load_acquire_int, atomic_load_acquire_ptr,
+    atomic_load_acquire_size, atomic_load_int, atomic_store_int, atomic_store_ptr)
+from qemu_mainloop._sys.clock cimport clock_monotonic_ns
+from qemu_mainloop._sys.notifier cimport notifier_clear
+from qemu_mainloop._sys.posix cimport (
+    POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, fd_is_open)
+from qemu_mainloop._sys.thread cimport mutex_lock, mutex_unlock
+
+cdef enum:
+    # A handler that was called this often is verified: its descriptor may have been
+    # closed while a duplicate keeps the file, and the kernel's entry, alive.
+    VERIFY_CALLS = 8
+    # How long a descriptor is left alone that reports only what nobody asked for (it
+    # has hung up, and only its writability is watched): no spin, and no loss.
+    MUTE_NS = 10000000
+
+
+cdef void fd_table_init(FdTable *t, Mutex *lock, Wakeup *wakeup) noexcept nogil:
+    memset(t, 0, sizeof(FdTable))
+    t.lock = lock
+    t.wakeup = wakeup
+
+
+cdef int grow(FdTable *t, int fd) noexcept nogil:
+    cdef int size = 2 * t.size if t.size else 64
+    cdef FdSlot *slots
+    cdef int *changes
+    while size <= fd:
+        size *= 2
+    # Whatever was enlarged stays so: a failure changes nothing that can be seen.
+    slots = <FdSlot *> realloc(t.slots, size * sizeof(FdSlot))
+    if slots == NULL:
+        return -ENOMEM
+    t.slots = slots
+    changes = <int *> realloc(t.changes, size * sizeof(int))
+    if changes == NULL:
+        return -ENOMEM
+    t.changes = changes
+    memset(slots + t.size, 0, (size - t.size) * sizeof(FdSlot))
+    t.size = size
+    return 0
+
+
+# ---- what is wanted, and telling the kernel; the lock is held
+
+cdef void note_change(FdTable *t, int fd) noexcept nogil:
+    cdef FdSlot *slot = &t.slots[fd]
+    if not slot.changed:
+        slot.changed = True
+        t.changes[t.changed] = fd
+        atomic_store_int(&t.changed, t.changed + 1)
+
+
+cdef int wanted_events(const FdSlot *slot) noexcept nogil:
+    cdef const FdHandler *h = slot.handler
+    cdef int events = 0
+    if h == NULL or slot.is_dead or slot.muted_until_ns != 0:
+        return 0
+    if h.io_read != NULL and (h.can_read == NULL or h.open_gate):
+        events = POLLIN
+    if h.io_write != NULL:
+        events |= POLLOUT
+    return events
+
+
+cdef void bury(FdTable *t, int fd) noexcept nogil:
+    cdef FdSlot *slot = &t.slots[fd]
+    if slot.handler != NULL and not slot.is_dead:
+        slot.is_dead = True
+        t.dead += 1
+        note_change(t, fd)
+
+
+cdef void revive(FdTable *t, FdSlot *slot) noexcept nogil:
+    if slot.is_dead:
+        slot.is_dead = False
+        t.dead -= 1
+    if slot.muted_until_ns:
+        slot.muted_until_ns = 0
+        atomic_store_int(&t.muted, t.muted - 1)
+
+
+# 0; -EBADF was noted; else the kernel has no memory even to be told.
+cdef int apply_one(FdTable *t, int fd) noexcept nogil:
+    cdef FdSlot *slot = &t.slots[fd]
+    cdef uint32_t tag = slot.handler.tag if slot.handler != NULL else 0
+    cdef int wanted = wanted_events(slot)
+    cdef int now = slot.kernel_events
+    cdef int rc
+    if wanted == now and (wanted == 0 or tag == slot.kernel_tag):
+        return 0
+    rc = t.mon.ops.update(&t.mon, fd, tag, now, wanted)
+    if rc == 0 and t.mirror.ops != NULL:
+        t.mirror.ops.update(&t.mirror, fd, tag, now, wanted)
+    if rc == -EBADF:
+        slot.kernel_events = 0
+        bury(t, fd)
+        return 0
+    if rc == 0:
+        slot.kernel_events = wanted
+        slot.kernel_tag = tag
+    return rc
+
+
+cdef int apply_all(FdTable *t) noexcept nogil:
+    cdef int i, fd, rc
+    cdef int kept = 0
+    cdef int result = 0
+    cdef int n = t.changed
+    for i in range(n):
+        fd = t.changes[i]
+        t.slots[fd].changed = False
+    atomic_store_int(&t.changed, 0)
+    for i in range(n):
+        fd = t.changes[i]
+        rc = apply_one(t, fd)
+        if rc < 0:
+            # No memory: it stays a change, and is tried again before the next wait.
+            result = rc
+            t.slots[fd].changed = True
+            t.changes[kept] = fd
+            kept += 1
+        elif t.slots[fd].changed:
+            # apply_one noted the descriptor anew, because it found it closed.
+            t.changes[kept] = fd
+            kept += 1
+    atomic_store_int(&t.changed, kept)
+    return result
+
+
+cdef int fd_table_apply(FdTable *t, int64_t now_ns) noexcept nogil:
+    cdef int fd, rc
+    mutex_lock(t.lock)
+    if t.muted:
+        for fd in range(t.size):
+            if t.slots[fd].muted_until_ns and t.slots[fd].muted_until_ns <= now_ns:
+                t.slots[fd].muted_until_ns = 0
+                atomic_store_int(&t.muted, t.muted - 1)
+                note_change(t, fd)
+    rc = grow_reports(t)
+    if rc == 0 and t.must_rebuild:
+        rc = rebuild(t)
+    if rc == 0:
+        rc = apply_all(t)
+    mutex_unlock(t.lock)
+    return rc
+
+
+cdef int grow_reports(FdTable *t) noexcept nogil:
+    # Here and not in grow: nobody but the polling thread may move what it waits with.
+    cdef FDReady *reports
+    if t.max_reports >= t.size:
+        return 0
+    reports = <FDReady *> realloc(t.reports, t.size * sizeof(FDReady))
+    if reports == NULL:
+        return 0 if t.max_reports else -ENOMEM   # fewer at a time, then
+    t.reports = reports
+    t.max_reports = t.size
+    return 0
+
+
+cdef int rebuild(FdTable *t) noexcept nogil:
+    cdef int rc = t.mon.ops.rebuild(&t.mon)
+    if rc == 0 and t.mirror.ops != NULL:
+        rc = t.mirror.ops.rebuild(&t.mirror)
+    if rc < 0:
+        return rc
+    t.must_rebuild = False
+    t.rebuilds += 1
+    fd_table_restart(t)
+    return 0
+
+
+cdef void fd_table_restart(FdTable *t) noexcept nogil:
+    cdef int fd
+    for fd in range(t.size):
+        t.slots[fd].kernel_events = 0
+        if t.slots[fd].handler != NULL:
+            note_change(t, fd)
+
+
+cdef int64_t fd_table_timeout_ns(FdTable *t) noexcept nogil:
+    return MUTE_NS if t.muted else -1
+
+
+# ---- registering
+
+cdef void gate_join(FdTable *t, FdHandler *h) noexcept nogil:
+    # In front: the walk in fd_table_ask, which goes on from an old node, never
+    # meets a new one.
+    h.gate_prev = NULL
+    h.gate_next = t.gates
+    if t.gates != NULL:
+        t.gates.gate_prev = h
+    t.gates = h
+    atomic_store_int(&t.gate_count, t.gate_count + 1)
+
+
+cdef void gate_leave(FdTable *t, FdHandler *h) noexcept nogil:
+    # h keeps its gate_next, for a walk that stands on it.
+    atomic_store_int(&t.gate_count, t.gate_count - 1)
+    if h.gate_prev != NULL:
+        h.gate_prev.gate_next = h.gate_next
+    else:
+        t.gates = h.gate_next
+    if h.gate_next != NULL:
+        h.gate_next.gate_prev = h.gate_prev
+
+
+cdef void retire(FdTable *t, FdHandler *h) noexcept nogil:
+    # Pairs with the loads in fd_table_dispatch.
+    atomic_exchange_seq_int(&h.removed, 1)
+    if h.can_read != NULL:
+        gate_leave(t, h)
+    if h.kind <= FD_WAIT_OBJECT:
+        atomic_store_int(&t.count, t.count - 1)
+    h.retired_next = t.retired
+    atomic_store_ptr(&t.retired, h)
+
+
+cdef FdHandler *take_retired(FdTable *t) noexcept nogil:
+    # While somebody is in an iteration a dispatch may see them.
+    cdef FdHandler *h = t.retired
+    if atomic_load_acquire_size(&t.wakeup.poller) != 0:
+        return NULL
+    atomic_store_ptr(&t.retired, NULL)
+    return h
+
+
+cdef void free_retired(FdHandler *h) noexcept nogil:
+    cdef FdHandler *next_
+    while h != NULL:
+        next_ = h.retired_next
+        if h.release != NULL:
+            h.release(h.opaque)
+        free(h)
+        h = next_
+
+
+cdef void fd_table_sweep(FdTable *t) noexcept nogil:
+    cdef FdHandler *h
+    if atomic_load_acquire_ptr(&t.retired) == NULL:
+        return
+    mutex_lock(t.lock)
+    h = t.retired
+    atomic_store_ptr(&t.retired, NULL)
+    mutex_unlock(t.lock)
+    free_retired(h)
+
+
+cdef int remove(FdTable *t, int fd, int kind) noexcept nogil:
+    cdef FdSlot *slot
+    if fd >= t.size or t.slots[fd].handler == NULL:
+        return 0
+    slot = &t.slots[fd]
+    if slot.handler.kind != kind:
+        return -EBUSY
+    retire(t, slot.handler)
+    slot.handler = NULL
+    revive(t, slot)
+    if slot.kernel_events == 0 and not slot.changed:
+        return 0
+    if t.wakeup.generation != fork_generation or t.mon.ops == NULL:
+        note_change(t, fd)               # the kernel's set is the parent's: not ours to touch
+        return 0
+    if wakeup_is_mine(t.wakeup):
+        apply_one(t, fd)
+    elif t.mon.ops.detach(&t.mon, fd) == 0:
+        if t.mirror.ops == NULL or t.mirror.ops.detach(&t.mirror, fd) == 0:
+            slot.kernel_events = 0
+    if slot.kernel_events != 0:
+        note_change(t, fd)
+    return 0
+
+
+cdef int add(FdTable *t, int fd, FdHandler *h) noexcept nogil:
+    cdef FdSlot *slot
+    if fd >= t.size and grow(t, fd) < 0:
+        return -ENOMEM
+    slot = &t.slots[fd]
+    if slot.handler != NULL and slot.handler.kind != h.kind and h.kind < FD_INTERNAL:
+        return -EBUSY
+    if slot.handler == NULL or slot.is_dead:
+        if not fd_is_open(fd):
+            return -EBADF
+    if slot.handler != NULL:
+        # The context's own descriptors come from the kernel: who registered the
+        # number before has closed it without a word.
+        retire(t, slot.handler)
+    revive(t, slot)
+    t.last_tag += 1
+    h.tag = t.last_tag
+    slot.handler = h
+    if h.kind <= FD_WAIT_OBJECT:
+        atomic_store_int(&t.count, t.count + 1)
+    if h.can_read != NULL:
+        gate_join(t, h)
+    note_change(t, fd)
+    return 0
+
+
+cdef FdHandler *handler_new(int fd, int kind, FdCallback io_read, FdCallback io_write,
+                            GateCallback can_read, void *opaque,
+                            FdCallback release) noexcept nogil:
+    cdef FdHandler *h = <FdHandler *> calloc(1, sizeof(FdHandler))
+    if h == NULL:
+        return NULL
+    h.fd = fd
+    h.kind = kind
+    h.io_read = io_read
+    h.io_write = io_write
+    h.can_read = can_read if io_read != NULL else NULL
+    h.opaque = opaque
+    h.release = release
+    h.in_runtime = runtime_owns(<AnyFunction> (io_read if io_read != NULL else io_write))
+    return h
+
+
+cdef int fd_table_set(FdTable *t, int fd, int kind, FdCallback io_read, FdCallback io_write,
+                      GateCallback can_read, void *opaque, FdCallback release,
+                      bint apply) noexcept nogil:
+    cdef FdHandler *h = NULL
+    cdef FdHandler *gone
+    cdef bint removes = io_read == NULL and io_write == NULL
+    cdef int rc
+    if fd < 0:
+        return -EBADF
+    if not removes:
+        h = handler_new(fd, kind, io_read, io_write, can_read, opaque, release)
+        if h == NULL:
+            return -ENOMEM
+    mutex_lock(t.lock)
+    rc = remove(t, fd, kind) if removes else add(t, fd, h)
+    if rc == 0 and apply and t.wakeup.generation == fork_generation:
+        if wakeup_is_mine(t.wakeup):
+            apply_all(t)
+    gone = take_retired(t)
+    mutex_unlock(t.lock)
+    if rc < 0:
+        free(h)
+    elif atomic_load_int(&t.changed) or (apply and can_read != NULL):
+        wakeup_notify_others(t.wakeup)
+    free_retired(gone)
+    return rc
+
+
+cdef bint fd_table_has(FdTable *t, int fd, int kind) noexcept nogil:
+    cdef bint found
+    mutex_lock(t.lock)
+    found = (0 <= fd < t.size and t.slots[fd].handler != NULL
+             and t.slots[fd].handler.kind == kind)
+    mutex_unlock(t.lock)
+    return found
+
+
+# ---- asking whether to read
+
+cdef bint fd_table_ask(FdTable *t, Dispatch *d) noexcept nogil:
+    # A callback may remove any gate, its own included, and add some: removed nodes
+    # keep their place in the walk until the sweep, new ones stand before it.
+    cdef FdHandler *h
+    cdef bint answer
+    cdef uint32_t last_tag
+    mutex_lock(t.lock)
+    h = t.gates
+    last_tag = t.last_tag
+    mutex_unlock(t.lock)
+    while h != NULL:
+        if not atomic_load_acquire_int(&h.removed):
+            dispatch_switch(d, h.in_runtime)
+            answer = h.can_read(h.opaque) != 0
+            if dispatch_forked(d):
+                return False
+            mutex_lock(t.lock)
+            if not h.removed and answer != h.open_gate:
+                h.open_gate = answer
+                note_change(t, h.fd)
+            h = h.gate_next
+            mutex_unlock(t.lock)
+        else:
+            mutex_lock(t.lock)
+            h = h.gate_next
+            mutex_unlock(t.lock)
+    mutex_lock(t.lock)
+    h = t.gates
+    answer = h == NULL or <int> (h.tag - last_tag) <= 0
+    mutex_unlock(t.lock)
+    return answer
+
+
+# ---- reports
+
+cdef void fd_table_collect(FdTable *t, int n) noexcept nogil:
+    cdef int i
+    mutex_lock(t.lock)
+    for i in range(n):
+        collect_one(t, &t.reports[i])
+    mutex_unlock(t.lock)
+
+
+cdef void collect_one(FdTable *t, const FDReady *r) noexcept nogil:
+    cdef FdSlot *slot
+    cdef FdHandler *h
+    if r.fd < 0 or r.fd >= t.size:
+        return
+    slot = &t.slots[r.fd]
+    h = slot.handler
+    if r.tag != slot.kernel_tag or slot.kernel_events == 0:
+        # An entry that outlived its number: the kernel cannot be told to forget it.
+        t.must_rebuild = t.must_rebuild or not slot.changed
+        return
+    if h == NULL or h.tag != r.tag:
+        return                           # replaced while we waited: applied next time
+    if h.kind == FD_NOTIFIER:
+        notifier_clear(&t.wakeup.notifier)
+        return
+    if r.events & POLLNVAL:
+        bury(t, r.fd)
+        return
+    h.calls += 1
+    if h.calls >= VERIFY_CALLS:
+        h.calls = 0
+        if not fd_is_open(r.fd):
+            bury(t, r.fd)
+            t.must_rebuild = True        # the file lives on in a duplicate
+            return
+    h.revents |= r.events
+    if not h.is_ready:
+        h.is_ready = True
+        h.ready_next = NULL
+        if t.ready_first == NULL:
+            t.ready_first = h
+        else:
+            t.ready_last.ready_next = h
+        t.ready_last = h
+
+
+cdef void mute(FdTable *t, FdHandler *h) noexcept nogil:
+    cdef FdSlot *slot = &t.slots[h.fd]
+    mutex_lock(t.lock)
+    if slot.handler == h and slot.muted_until_ns == 0 and not slot.is_dead:
+        slot.muted_until_ns = clock_monotonic_ns() + MUTE_NS
+        atomic_store_int(&t.muted, t.muted + 1)
+        note_change(t, h.fd)
+    mutex_unlock(t.lock)
+
+
+cdef int fd_table_dispatch(FdTable *t, Dispatch *d, bint *progress) noexcept nogil:
+    # A nested iteration continues this list, so nothing is dispatched twice.
+    cdef FdHandler *h
+    cdef int revents, due
+    cdef bint reads, writes
+    cdef int count = 0
+    while t.ready_first != NULL:
+        h = t.ready_first
+        t.ready_first = h.ready_next
+        h.is_ready = False
+        revents = h.revents
+        h.revents = 0
+        if atomic_load_acquire_int(&h.removed):
+            continue
+        reads = (h.io_read != NULL and revents & (POLLIN | POLLHUP | POLLERR)
+                 and (h.can_read == NULL or h.open_gate))
+        writes = h.io_write != NULL and revents & (POLLOUT | POLLERR)
+        if not reads and not writes:
+            mute(t, h)
+            continue
+        progress[0] = True
+        if h.kind <= FD_WAIT_OBJECT:
+            count += 1
+        if reads:
+            dispatch_switch(d, h.in_runtime)
+            h.io_read(h.opaque)
+            if dispatch_forked(d):
+                return count
+        if writes and not atomic_load_acquire_int(&h.removed):
+            dispatch_switch(d, h.in_runtime)
+            h.io_write(h.opaque)
+            if dispatch_forked(d):
+                return count
+    return count
+
+
+cdef void fd_table_forget(FdTable *t) noexcept nogil:
+    while t.ready_first != NULL:
+        t.ready_first.is_ready = False
+        t.ready_first.revents = 0
+        t.ready_first = t.ready_first.ready_next
+
+
+# ---- the rest
+
+cdef int fd_table_wants(FdTable *t, int fd) noexcept nogil:
+    cdef FdSlot *slot
+    cdef int events = 0
+    mutex_lock(t.lock)
+    slot = &t.slots[fd]
+    if slot.handler != NULL and not slot.is_dead:
+        if fd_is_open(fd):
+            events = slot.kernel_events
+        else:
+            bury(t, fd)
+    mutex_unlock(t.lock)
+    return events
+
+
+cdef int fd_table_verify(FdTable *t) noexcept nogil:
+    cdef int fd, dead
+    mutex_lock(t.lock)
+    for fd in range(t.size):
+        if t.slots[fd].handler != NULL and not t.slots[fd].is_dead and not fd_is_open(fd):
+            bury(t, fd)
+            t.must_rebuild = True
+    dead = t.dead
+    mutex_unlock(t.lock)
+    return dead
+
+
+cdef void fd_table_destroy(FdTable *t) noexcept nogil:
+    cdef int fd
+    for fd in range(t.size):
+        if t.slots[fd].handler != NULL:
+            retire(t, t.slots[fd].handler)
+    free_retired(t.retired)
+    free(t.slots)
+    free(t.changes)
+    free(t.reports)
+    t.slots = NULL
+    t.size = 0

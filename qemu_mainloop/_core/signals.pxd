@@ -1,0 +1,16 @@
+# Signals: those that the main loop takes by a signalfd, and those that a program
+# has trapped to schedule a bottom half.
+
+from qemu_mainloop._core.bh cimport QEMUBH
+from qemu_mainloop._core.iohandler cimport FdTable
+
+# Blocks SIG_IPI in this thread, and takes SIGIO, SIGALRM and SIGBUS.  Once a process;
+# again does nothing.  0 or negative errno.
+cdef int signals_attach(FdTable *t) noexcept nogil
+
+# From now on signo schedules bh, instead of what it did; replaces an earlier trap.
+# 0, -EINVAL: no such signal, or it cannot be caught.
+cdef int signal_trap(int signo, QEMUBH *bh) noexcept nogil
+# Gives back the disposition from before the first trap; when it returns, no handler
+# uses the bottom half any more.  -ENOENT: it is not trapped.
+cdef int signal_untrap(int signo) noexcept nogil

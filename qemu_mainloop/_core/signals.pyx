@@ -1,0 +1,136 @@
+# Signals.
+
+from libc.errno cimport EINVAL, ENOENT, ENOSYS
+
+from qemu_mainloop._core.bh cimport bh_schedule
+from qemu_mainloop._core.fork cimport ForkMember, fork_join
+from qemu_mainloop._core.iohandler cimport FD_INTERNAL, fd_table_set
+from qemu_mainloop._sys.atomic cimport (
+    atomic_add_seq_int, atomic_exchange_seq_ptr, atomic_load_acquire_ptr, atomic_load_seq_int,
+    cpu_relax)
+from qemu_mainloop._sys.fdsource cimport (
+    SIGNAL_COUNT, SignalAction, SignalInfo, SignalSet, signal_deliver, signal_source_open,
+    signal_source_read, signal_source_set, signal_trap_install, signal_trap_restore,
+    signals_give_back, signals_take)
+from qemu_mainloop._sys.posix cimport close
+from qemu_mainloop._sys.thread cimport Mutex, mutex_init, mutex_lock, mutex_unlock
+
+cdef enum:
+    MOST_SIGNALS = 65
+
+# ---- the main loop's signals
+
+cdef int source_fd = -1
+cdef FdTable *attached = NULL
+cdef SignalSet taken             # what this process blocked, and gives back after a fork
+cdef ForkMember fork_member
+
+
+cdef void on_signals(void *opaque) noexcept nogil:
+    cdef SignalInfo info
+    cdef int signo = signal_source_read(source_fd, &info)
+    while signo:
+        signal_deliver(signo, &info)
+        signo = signal_source_read(source_fd, &info) if source_fd >= 0 else 0
+
+
+cdef int signals_attach(FdTable *t) noexcept nogil:
+    global source_fd, attached
+    cdef SignalSet wanted
+    cdef int rc
+    if source_fd >= 0:
+        return 0
+    signals_take(&taken)
+    signal_source_set(&wanted)
+    source_fd = signal_source_open(&wanted)
+    if source_fd == -ENOSYS:
+        # No signalfd here: blocking what nobody reads would lose it.
+        source_fd = -1
+        signals_give_back(&taken)
+        return 0
+    rc = source_fd
+    if rc >= 0:
+        rc = fd_table_set(t, source_fd, FD_INTERNAL, on_signals, NULL, NULL, NULL, NULL, False)
+    if rc < 0:
+        if source_fd >= 0:
+            close(source_fd)
+        source_fd = -1
+        signals_give_back(&taken)
+        return rc
+    attached = t
+    return 0
+
+
+# ---- trapped signals
+
+cdef QEMUBH *traps[MOST_SIGNALS]
+cdef SignalAction before[MOST_SIGNALS]
+cdef int in_handler = 0
+cdef Mutex traps_lock
+
+
+cdef void on_trap(int signo) noexcept nogil:
+    # signal_untrap first takes the bottom half away, then waits for this count.
+    cdef QEMUBH *bh
+    atomic_add_seq_int(&in_handler, 1)
+    bh = <QEMUBH *> atomic_load_acquire_ptr(&traps[signo])
+    if bh != NULL:
+        bh_schedule(bh)
+    atomic_add_seq_int(&in_handler, -1)
+
+
+cdef int signal_trap(int signo, QEMUBH *bh) noexcept nogil:
+    cdef bint was_trapped
+    cdef SignalAction old
+    cdef int rc = 0
+    if signo <= 0 or signo >= SIGNAL_COUNT or signo >= MOST_SIGNALS:
+        return -EINVAL
+    mutex_lock(&traps_lock)
+    was_trapped = atomic_exchange_seq_ptr(&traps[signo], bh) != NULL
+    rc = signal_trap_install(signo, on_trap, &old)
+    if rc < 0:
+        atomic_exchange_seq_ptr(&traps[signo], NULL)
+    elif not was_trapped:
+        before[signo] = old
+    mutex_unlock(&traps_lock)
+    return rc
+
+
+cdef int signal_untrap(int signo) noexcept nogil:
+    if signo <= 0 or signo >= SIGNAL_COUNT or signo >= MOST_SIGNALS:
+        return -EINVAL
+    mutex_lock(&traps_lock)
+    if traps[signo] == NULL:
+        mutex_unlock(&traps_lock)
+        return -ENOENT
+    signal_trap_restore(signo, &before[signo])
+    atomic_exchange_seq_ptr(&traps[signo], NULL)
+    while atomic_load_seq_int(&in_handler):
+        cpu_relax()                      # a few instructions of another thread
+    mutex_unlock(&traps_lock)
+    return 0
+
+
+# ---- fork
+
+cdef void lock_traps(void *owner) noexcept nogil:
+    mutex_lock(&traps_lock)
+
+
+cdef void unlock_traps(void *owner) noexcept nogil:
+    mutex_unlock(&traps_lock)
+
+
+cdef void in_child(void *owner) noexcept nogil:
+    # The child is not the main loop's process: its signals are its own again.
+    global source_fd, in_handler
+    in_handler = 0
+    if source_fd >= 0:
+        signals_give_back(&taken)
+
+
+mutex_init(&traps_lock)
+fork_member.lock = lock_traps
+fork_member.unlock = unlock_traps
+fork_member.child = in_child
+fork_join(&fork_member)

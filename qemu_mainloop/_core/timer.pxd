@@ -1,0 +1,121 @@
+# Timers of one context: a 4-ary heap a clock, and the process's clocks.
+#
+# A timer knows its place in the heap, so that re-arming and deleting cost a few
+# comparisons.  Room for it is reserved when it is made: arming cannot fail.
+#
+# One pass collects what is due at one reading of the clock into a list, then runs
+# the list: a timer that a callback arms for the past goes to the heap and runs in
+# the next pass.  A nested pass continues the list of the outer one.
+
+from libc.stdint cimport int64_t, uint64_t, uintptr_t
+
+from qemu_mainloop._core.dispatch cimport Dispatch
+from qemu_mainloop._core.wakeup cimport Wakeup
+from qemu_mainloop._sys.atomic cimport atomic_load_i64, atomic_load_int
+from qemu_mainloop._sys.clock cimport clock_monotonic_coarse_ns
+from qemu_mainloop._sys.thread cimport Mutex
+
+ctypedef void (*TimerCallback)(void *opaque) noexcept nogil
+
+cdef enum:
+    REALTIME = 0             # QEMU_CLOCK_REALTIME and so on
+    VIRTUAL = 1
+    HOST = 2
+    CLOCKS = 3
+
+cdef int64_t NEVER_NS        # the latest time there is
+
+cdef struct QEMUTimer "QEMUTimer":
+    int64_t expire_ns        # -1: not armed; read without the lock
+    uint64_t order           # of arming, decides between equal times
+    int index                # in the heap; -1: not there
+    int scale
+    bint due                 # in the list of due ones
+    bint in_runtime
+    TimerCallback cb
+    void *opaque
+    TimerList *list
+    QEMUTimer *next          # in the list of due ones
+    QEMUTimer *prev
+    QEMUTimer *all_next      # the list of all
+    QEMUTimer *all_prev
+
+cdef struct TimerSlot:
+    int64_t expire_ns        # beside the pointer: comparing touches no timer
+    QEMUTimer *timer
+
+cdef struct TimerList:
+    TimerSlot *heap
+    int armed                # in the heap
+    int capacity
+    int timers               # made and not freed: capacity is at least that
+    int clock
+    int64_t earliest_ns      # of heap and due list; NEVER_NS: none; read without the lock
+    uint64_t order
+    QEMUTimer *due_first
+    QEMUTimer *due_last
+    uintptr_t runner         # the thread that runs a callback
+    int64_t stepped_to_ns    # somebody stepped the stopped clock: run until here, once
+    QEMUTimer *all
+    TimerGroup *group
+
+cdef struct TimerGroup:
+    TimerList lists[CLOCKS]
+    Mutex *lock              # the context's
+    Wakeup *wakeup
+    bint is_main
+    uintptr_t home           # the thread that polls it; clock_step runs it there
+    uint64_t turn            # of clock_advance, that ran it last
+    # Hosted: the earliest time changed.  Called without the lock.
+    void (*rearm)(void *owner) noexcept nogil
+    void *owner
+    TimerGroup *next         # the process's list
+    TimerGroup *prev
+
+cdef void timer_group_init(TimerGroup *g, Mutex *lock, Wakeup *wakeup, bint is_main,
+                           void *owner) noexcept nogil
+# Frees every timer there is.
+cdef void timer_group_destroy(TimerGroup *g) noexcept nogil
+cdef void timer_group_repair(TimerGroup *g) noexcept nogil
+
+cdef QEMUTimer *timer_create(TimerGroup *g, int clock, int scale, TimerCallback cb,
+                             void *opaque) noexcept nogil
+cdef void timer_destroy(QEMUTimer *ts) noexcept nogil
+cdef void timer_arm(QEMUTimer *ts, int64_t expire_ns, bint only_earlier) noexcept nogil
+# True: it was armed, and is not any more.
+cdef bint timer_disarm(QEMUTimer *ts) noexcept nogil
+cdef inline int64_t timer_in_ns(const QEMUTimer *ts, int64_t expire) noexcept nogil:
+    return timer_scaled(expire, ts.scale)
+
+
+cdef inline int64_t timer_armed_for_ns(QEMUTimer *ts) noexcept nogil:
+    return atomic_load_i64(&ts.expire_ns)        # -1: not armed
+
+
+cdef int64_t timer_scaled(int64_t expire, int scale) noexcept nogil
+
+# Nanoseconds until the list's next timer, 0: due; -1: none, or the clock is disabled.
+cdef int64_t timer_list_deadline_ns(TimerList *list) noexcept nogil
+# Runs what is due; true: a callback ran.
+cdef bint timer_list_run(TimerList *list, Dispatch *d) noexcept nogil
+
+cdef int64_t clock_get_ns(int clock) noexcept nogil
+cdef bint clock_is_enabled(int clock) noexcept nogil
+cdef void clock_enable(int clock, bint enabled) noexcept nogil
+# The stopped virtual clock to ns (or on by ns); see timer.pxd of the public API.
+cdef int64_t clock_advance(int64_t ns, bint relative, Dispatch *d) noexcept nogil
+# For tests: the wall clock as if it were set by that much.
+cdef int64_t clock_wall_shift_ns
+
+
+cdef inline bint timer_group_is_quiet(TimerGroup *g) noexcept nogil:
+    # May say no too often.  An armed timer is looked at by the coarse clock first;
+    # within COARSE_MARGIN_NS of its time, or past it, the precise one decides.
+    cdef int64_t first_ns = atomic_load_i64(&g.lists[REALTIME].earliest_ns)
+    return (atomic_load_i64(&g.lists[VIRTUAL].earliest_ns) == NEVER_NS
+            and atomic_load_i64(&g.lists[HOST].earliest_ns) == NEVER_NS
+            and (first_ns == NEVER_NS
+                 or first_ns - clock_monotonic_coarse_ns() > COARSE_MARGIN_NS))
+
+cdef enum:
+    COARSE_MARGIN_NS = 20000000

@@ -1,0 +1,585 @@
+# Timers: the heap, the list of due ones, the process's clocks.
+#
+# Lock order: the clocks' lock, then a group's.  No callback runs under either.
+
+from libc.errno cimport EBUSY, EINVAL
+from libc.stdint cimport INT64_MAX
+from libc.stdlib cimport calloc, free, realloc
+
+from qemu_mainloop._core.dispatch cimport (
+    AnyFunction, dispatch_forked, dispatch_switch, runtime_owns, runtime_resume, runtime_suspend)
+from qemu_mainloop._core.fork cimport ForkMember, fork_join
+from qemu_mainloop._core.wakeup cimport wakeup_notify, wakeup_notify_others
+from qemu_mainloop._sys.atomic cimport (
+    atomic_add_seq_int, atomic_exchange_seq_int, atomic_exchange_seq_i64, atomic_load_seq_int,
+    atomic_load_size, atomic_store_i64)
+from qemu_mainloop._sys.clock cimport clock_monotonic_ns, clock_wall_ns
+from qemu_mainloop._sys.thread cimport (
+    Cond, cond_broadcast, cond_init, cond_wait, mutex_init, mutex_lock, mutex_unlock, thread_self)
+
+NEVER_NS = INT64_MAX
+clock_wall_shift_ns = 0
+
+
+# ---- the heap; the group's lock is held
+
+cdef inline bint before(TimerSlot *a, TimerSlot *b) noexcept nogil:
+    if a.expire_ns != b.expire_ns:
+        return a.expire_ns < b.expire_ns
+    return a.timer.order < b.timer.order
+
+
+cdef inline void put(TimerList *list, int i, TimerSlot slot) noexcept nogil:
+    list.heap[i] = slot
+    slot.timer.index = i
+
+
+cdef void sift_up(TimerList *list, int i, TimerSlot slot) noexcept nogil:
+    cdef int parent
+    while i > 0:
+        parent = (i - 1) >> 2
+        if not before(&slot, &list.heap[parent]):
+            break
+        put(list, i, list.heap[parent])
+        i = parent
+    put(list, i, slot)
+
+
+cdef void sift_down(TimerList *list, int i, TimerSlot slot) noexcept nogil:
+    cdef int child, best, end
+    while True:
+        child = 4 * i + 1
+        if child >= list.armed:
+            break
+        best = child
+        end = child + 4 if child + 4 < list.armed else list.armed
+        child += 1
+        while child < end:
+            if before(&list.heap[child], &list.heap[best]):
+                best = child
+            child += 1
+        if not before(&list.heap[best], &slot):
+            break
+        put(list, i, list.heap[best])
+        i = best
+    put(list, i, slot)
+
+
+cdef void heap_place(TimerList *list, int i, TimerSlot slot) noexcept nogil:
+    if i > 0 and before(&slot, &list.heap[(i - 1) >> 2]):
+        sift_up(list, i, slot)
+    else:
+        sift_down(list, i, slot)
+
+
+cdef void heap_remove(TimerList *list, QEMUTimer *ts) noexcept nogil:
+    cdef int i = ts.index
+    ts.index = -1
+    list.armed -= 1
+    if i < list.armed:
+        heap_place(list, i, list.heap[list.armed])
+
+
+# ---- the list of due ones; the group's lock is held
+
+cdef void due_append(TimerList *list, QEMUTimer *ts) noexcept nogil:
+    ts.due = True
+    ts.next = NULL
+    ts.prev = list.due_last
+    if list.due_last == NULL:
+        list.due_first = ts
+    else:
+        list.due_last.next = ts
+    list.due_last = ts
+
+
+cdef void due_remove(TimerList *list, QEMUTimer *ts) noexcept nogil:
+    ts.due = False
+    if ts.prev == NULL:
+        list.due_first = ts.next
+    else:
+        ts.prev.next = ts.next
+    if ts.next == NULL:
+        list.due_last = ts.prev
+    else:
+        ts.next.prev = ts.prev
+
+
+cdef void set_earliest(TimerList *list) noexcept nogil:
+    cdef int64_t earliest_ns = NEVER_NS
+    if list.due_first != NULL:
+        earliest_ns = list.due_first.expire_ns
+    elif list.armed > 0:
+        earliest_ns = list.heap[0].expire_ns
+    # Read by the loop before it sleeps; who lowers it from another thread notifies.
+    atomic_store_i64(&list.earliest_ns, earliest_ns)
+
+
+# ---- one timer
+
+cdef QEMUTimer *timer_create(TimerGroup *g, int clock, int scale, TimerCallback cb,
+                             void *opaque) noexcept nogil:
+    cdef TimerList *list
+    cdef TimerSlot *heap
+    cdef QEMUTimer *ts
+    cdef int capacity
+    if clock < 0 or clock >= CLOCKS or scale < 1:
+        return NULL
+    ts = <QEMUTimer *> calloc(1, sizeof(QEMUTimer))
+    if ts == NULL:
+        return NULL
+    list = &g.lists[clock]
+    ts.expire_ns = -1
+    ts.index = -1
+    ts.scale = scale
+    ts.cb = cb
+    ts.opaque = opaque
+    ts.in_runtime = runtime_owns(<AnyFunction> cb)
+    ts.list = list
+    mutex_lock(g.lock)
+    if list.timers == list.capacity:
+        capacity = 2 * list.capacity if list.capacity else 16
+        heap = <TimerSlot *> realloc(list.heap, capacity * sizeof(TimerSlot))
+        if heap == NULL:
+            mutex_unlock(g.lock)
+            free(ts)
+            return NULL
+        list.heap = heap
+        list.capacity = capacity
+    list.timers += 1
+    ts.all_next = list.all
+    if list.all != NULL:
+        list.all.all_prev = ts
+    list.all = ts
+    mutex_unlock(g.lock)
+    return ts
+
+
+cdef bint disarm_locked(TimerList *list, QEMUTimer *ts) noexcept nogil:
+    if ts.due:
+        due_remove(list, ts)
+    elif ts.index >= 0:
+        heap_remove(list, ts)
+    else:
+        return False
+    atomic_store_i64(&ts.expire_ns, -1)
+    set_earliest(list)
+    return True
+
+
+cdef bint timer_disarm(QEMUTimer *ts) noexcept nogil:
+    # The loop is not told: at worst it wakes once for nothing.
+    cdef TimerList *list = ts.list
+    cdef bint was_armed
+    mutex_lock(list.group.lock)
+    was_armed = disarm_locked(list, ts)
+    mutex_unlock(list.group.lock)
+    return was_armed
+
+
+cdef void timer_destroy(QEMUTimer *ts) noexcept nogil:
+    cdef TimerList *list
+    if ts == NULL:
+        return
+    list = ts.list
+    mutex_lock(list.group.lock)
+    disarm_locked(list, ts)
+    list.timers -= 1
+    if ts.all_prev != NULL:
+        ts.all_prev.all_next = ts.all_next
+    else:
+        list.all = ts.all_next
+    if ts.all_next != NULL:
+        ts.all_next.all_prev = ts.all_prev
+    mutex_unlock(list.group.lock)
+    free(ts)
+
+
+cdef void timer_arm(QEMUTimer *ts, int64_t expire_ns, bint only_earlier) noexcept nogil:
+    cdef TimerList *list = ts.list
+    cdef TimerGroup *g = list.group
+    cdef TimerSlot slot
+    cdef int64_t earliest_before
+    cdef bint sooner, changed
+    if expire_ns < 0:
+        expire_ns = 0
+    mutex_lock(g.lock)
+    if only_earlier and ts.expire_ns >= 0 and ts.expire_ns <= expire_ns:
+        mutex_unlock(g.lock)
+        return
+    earliest_before = list.earliest_ns
+    if ts.due:
+        due_remove(list, ts)
+    list.order += 1
+    ts.order = list.order
+    atomic_store_i64(&ts.expire_ns, expire_ns)
+    slot.expire_ns = expire_ns
+    slot.timer = ts
+    if ts.index >= 0:
+        heap_place(list, ts.index, slot)
+    else:
+        list.armed += 1
+        sift_up(list, list.armed - 1, slot)
+    set_earliest(list)
+    sooner = list.earliest_ns < earliest_before
+    changed = list.earliest_ns != earliest_before
+    mutex_unlock(g.lock)
+    if changed and g.rearm != NULL:
+        g.rearm(g.owner)
+    elif sooner and clock_is_enabled(list.clock):
+        wakeup_notify_others(g.wakeup)
+
+
+cdef int64_t timer_scaled(int64_t expire, int scale) noexcept nogil:
+    if expire > NEVER_NS // scale:
+        return NEVER_NS
+    return expire * scale if expire > 0 else 0
+
+
+# ---- running
+
+cdef int64_t timer_list_deadline_ns(TimerList *list) noexcept nogil:
+    cdef int64_t earliest_ns = atomic_load_i64(&list.earliest_ns)
+    cdef int64_t now_ns
+    if earliest_ns == NEVER_NS:
+        return -1
+    if not clock_is_enabled(list.clock):
+        return 0 if earliest_ns <= atomic_load_i64(&list.stepped_to_ns) else -1
+    now_ns = clock_get_ns(list.clock)
+    return earliest_ns - now_ns if earliest_ns > now_ns else 0
+
+
+cdef bint timer_list_run(TimerList *list, Dispatch *d) noexcept nogil:
+    cdef int64_t until_ns
+    if atomic_load_i64(&list.earliest_ns) == NEVER_NS:
+        return False
+    if clock_is_enabled(list.clock):
+        return run_until(list, clock_get_ns(list.clock), d, False)
+    # Stopped: what somebody stepped it over, once.
+    until_ns = atomic_exchange_seq_i64(&list.stepped_to_ns, -1)
+    return until_ns >= 0 and run_until(list, until_ns, d, True)
+
+
+# stopped: the clock is meant to be disabled; else nothing runs once it is.
+cdef bint run_until(TimerList *list, int64_t now_ns, Dispatch *d, bint stopped) noexcept nogil:
+    cdef TimerGroup *g = list.group
+    cdef QEMUTimer *ts
+    cdef TimerCallback cb
+    cdef void *opaque
+    cdef bint in_runtime
+    cdef uintptr_t outer
+    cdef bint ran = False
+    mutex_lock(g.lock)
+    while list.armed > 0 and list.heap[0].expire_ns <= now_ns:
+        ts = list.heap[0].timer
+        heap_remove(list, ts)
+        due_append(list, ts)
+    while list.due_first != NULL and (stopped or clock_is_enabled(list.clock)):
+        ts = list.due_first
+        due_remove(list, ts)
+        atomic_store_i64(&ts.expire_ns, -1)
+        set_earliest(list)
+        cb = ts.cb
+        opaque = ts.opaque
+        in_runtime = ts.in_runtime
+        outer = list.runner
+        list.runner = thread_self()
+        mutex_unlock(g.lock)
+        # ts may be freed by now, by its callback or by another thread.
+        dispatch_switch(d, in_runtime)
+        cb(opaque)
+        ran = True
+        mutex_lock(g.lock)
+        list.runner = outer
+        if dispatch_forked(d):
+            break
+    set_earliest(list)
+    mutex_unlock(g.lock)
+    if ran:
+        # Pairs with the addition in clock_enable.
+        if atomic_load_seq_int(&waiters):
+            mutex_lock(&clocks_lock)
+            cond_broadcast(&runner_done)
+            mutex_unlock(&clocks_lock)
+    return ran
+
+
+# ---- the process's clocks
+
+cdef Mutex clocks_lock           # guards the list of groups and the virtual clock's start
+cdef Cond runner_done
+cdef int waiters = 0             # in clock_enable, for callbacks in other threads
+cdef TimerGroup groups           # the head of a ring
+cdef int enabled_clocks[CLOCKS]
+cdef int64_t virtual_ns = 0      # while stopped: its time; else: its time at started_ns
+cdef int64_t started_ns = 0
+cdef ForkMember fork_member
+
+
+cdef bint clock_is_enabled(int clock) noexcept nogil:
+    return atomic_load_int(&enabled_clocks[clock])
+
+
+cdef int64_t clock_get_ns(int clock) noexcept nogil:
+    cdef int64_t now_ns
+    if clock == VIRTUAL:
+        mutex_lock(&clocks_lock)
+        now_ns = virtual_now()
+        mutex_unlock(&clocks_lock)
+        return now_ns
+    if clock == HOST:
+        return clock_wall_ns() + clock_wall_shift_ns
+    return clock_monotonic_ns()
+
+
+cdef int64_t virtual_now() noexcept nogil:
+    if not enabled_clocks[VIRTUAL]:
+        return virtual_ns
+    return virtual_ns + clock_monotonic_ns() - started_ns
+
+
+cdef void clock_enable(int clock, bint enabled) noexcept nogil:
+    global virtual_ns, started_ns
+    cdef Dispatch d
+    if clock < 0 or clock >= CLOCKS:
+        return
+    enabled = enabled != 0
+    mutex_lock(&clocks_lock)
+    if clock == VIRTUAL and enabled != enabled_clocks[VIRTUAL]:
+        virtual_ns = virtual_now()
+        started_ns = clock_monotonic_ns()
+    # A runner reads it under its group's lock, which runs_elsewhere takes after this.
+    atomic_exchange_seq_int(&enabled_clocks[clock], enabled)
+    if enabled:
+        wake_groups(clock)
+        mutex_unlock(&clocks_lock)
+        return
+    forget_steps(clock)
+    if not runs_elsewhere(clock):
+        mutex_unlock(&clocks_lock)
+        return
+    mutex_unlock(&clocks_lock)
+    runtime_suspend(&d)
+    mutex_lock(&clocks_lock)
+    atomic_add_seq_int(&waiters, 1)          # pairs with the load in run_until
+    while runs_elsewhere(clock):
+        cond_wait(&runner_done, &clocks_lock)
+    atomic_add_seq_int(&waiters, -1)
+    mutex_unlock(&clocks_lock)
+    runtime_resume(&d)
+
+
+cdef void wake_groups(int clock) noexcept nogil:
+    cdef TimerGroup *g = groups.next
+    while g != &groups:
+        if atomic_load_i64(&g.lists[clock].earliest_ns) != NEVER_NS:
+            wakeup_notify_others(g.wakeup)
+        g = g.next
+
+
+cdef void forget_steps(int clock) noexcept nogil:
+    cdef TimerGroup *g = groups.next
+    while g != &groups:
+        atomic_store_i64(&g.lists[clock].stepped_to_ns, -1)
+        g = g.next
+
+
+cdef bint runs_elsewhere(int clock) noexcept nogil:
+    cdef TimerGroup *g = groups.next
+    cdef uintptr_t runner
+    while g != &groups:
+        mutex_lock(g.lock)
+        runner = g.lists[clock].runner
+        mutex_unlock(g.lock)
+        if runner != 0 and runner != thread_self():
+            return True
+        g = g.next
+    return False
+
+
+# ---- stepping the stopped virtual clock
+
+cdef inline bint is_stepped_here(TimerGroup *g) noexcept nogil:
+    return g.is_main or atomic_load_size(&g.home) == thread_self()
+
+
+cdef bint in_virtual_callback() noexcept nogil:
+    cdef TimerGroup *g = groups.next
+    cdef uintptr_t runner
+    while g != &groups:
+        mutex_lock(g.lock)
+        runner = g.lists[VIRTUAL].runner
+        mutex_unlock(g.lock)
+        if runner == thread_self():
+            return True
+        g = g.next
+    return False
+
+
+cdef int64_t next_instant(int64_t after_ns) noexcept nogil:
+    # The earliest armed time here; what was due before is due at once.
+    cdef TimerGroup *g = groups.next
+    cdef int64_t first_ns = NEVER_NS
+    cdef int64_t ns
+    while g != &groups:
+        if is_stepped_here(g):
+            ns = atomic_load_i64(&g.lists[VIRTUAL].earliest_ns)
+            if ns < after_ns and ns != NEVER_NS:
+                ns = after_ns
+            if ns < first_ns:
+                first_ns = ns
+        g = g.next
+    return first_ns
+
+
+cdef void run_here(int64_t now_ns, uint64_t turn, Dispatch *d) noexcept nogil:
+    # A callback may make and free contexts: after each group the search starts anew,
+    # and a group remembers the turn in which it was run.
+    cdef TimerGroup *g
+    while not dispatch_forked(d):
+        mutex_lock(&clocks_lock)
+        g = groups.next
+        while g != &groups and (g.turn == turn or not is_stepped_here(g)):
+            g = g.next
+        if g != &groups:
+            g.turn = turn
+        mutex_unlock(&clocks_lock)
+        if g == &groups:
+            return
+        run_until(&g.lists[VIRTUAL], now_ns, d, True)
+
+
+cdef void wake_the_others(int64_t now_ns) noexcept nogil:
+    cdef TimerGroup *g = groups.next
+    while g != &groups:
+        if not is_stepped_here(g):
+            atomic_exchange_seq_i64(&g.lists[VIRTUAL].stepped_to_ns, now_ns)
+            if atomic_load_i64(&g.lists[VIRTUAL].earliest_ns) <= now_ns:
+                wakeup_notify(g.wakeup)
+        g = g.next
+
+
+cdef uint64_t last_turn = 0
+
+
+cdef int64_t clock_advance(int64_t ns, bint relative, Dispatch *d) noexcept nogil:
+    global virtual_ns, last_turn
+    cdef int64_t target_ns, instant_ns
+    cdef uint64_t turn
+    mutex_lock(&clocks_lock)
+    if enabled_clocks[VIRTUAL] or in_virtual_callback():
+        mutex_unlock(&clocks_lock)
+        return -EBUSY
+    if relative:
+        target_ns = NEVER_NS if ns > NEVER_NS - virtual_ns else virtual_ns + ns
+    else:
+        target_ns = ns
+    if target_ns < virtual_ns or (relative and ns < 0):
+        mutex_unlock(&clocks_lock)
+        return -EINVAL
+    instant_ns = next_instant(virtual_ns)
+    while instant_ns <= target_ns and instant_ns != NEVER_NS:
+        virtual_ns = instant_ns
+        last_turn += 1
+        turn = last_turn
+        mutex_unlock(&clocks_lock)
+        run_here(instant_ns, turn, d)
+        mutex_lock(&clocks_lock)
+        if dispatch_forked(d) or enabled_clocks[VIRTUAL]:
+            # A callback forked, or started the clock: it is not ours any more.
+            target_ns = virtual_now()
+            mutex_unlock(&clocks_lock)
+            return target_ns
+        # A timer armed by its callback for now or earlier waits for the next
+        # step, or it would hold the clock here for ever.
+        instant_ns = next_instant(virtual_ns + 1)
+        if virtual_ns == NEVER_NS:
+            break
+    if target_ns > virtual_ns:
+        virtual_ns = target_ns
+    target_ns = virtual_ns
+    wake_the_others(target_ns)
+    mutex_unlock(&clocks_lock)
+    return target_ns
+
+
+# ---- a context's group
+
+cdef void timer_group_init(TimerGroup *g, Mutex *lock, Wakeup *wakeup, bint is_main,
+                           void *owner) noexcept nogil:
+    cdef int clock
+    cdef TimerList *list
+    for clock in range(CLOCKS):
+        list = &g.lists[clock]
+        list.heap = NULL
+        list.all = NULL
+        list.armed = list.capacity = list.timers = 0
+        list.clock = clock
+        list.earliest_ns = NEVER_NS
+        list.order = 0
+        list.due_first = list.due_last = NULL
+        list.runner = 0
+        list.stepped_to_ns = -1
+        list.group = g
+    g.lock = lock
+    g.wakeup = wakeup
+    g.is_main = is_main
+    g.home = thread_self()
+    g.turn = 0
+    g.rearm = NULL
+    g.owner = owner
+    mutex_lock(&clocks_lock)
+    g.next = &groups
+    g.prev = groups.prev
+    groups.prev.next = g
+    groups.prev = g
+    mutex_unlock(&clocks_lock)
+
+
+cdef void timer_group_destroy(TimerGroup *g) noexcept nogil:
+    cdef int clock
+    cdef TimerList *list
+    cdef QEMUTimer *ts
+    mutex_lock(&clocks_lock)
+    g.prev.next = g.next
+    g.next.prev = g.prev
+    mutex_unlock(&clocks_lock)
+    for clock in range(CLOCKS):
+        list = &g.lists[clock]
+        while list.all != NULL:
+            ts = list.all
+            list.all = ts.all_next
+            free(ts)
+        free(list.heap)
+
+
+cdef void timer_group_repair(TimerGroup *g) noexcept nogil:
+    cdef int clock
+    for clock in range(CLOCKS):
+        if g.lists[clock].runner != thread_self():
+            g.lists[clock].runner = 0
+
+
+cdef void lock_clocks(void *owner) noexcept nogil:
+    mutex_lock(&clocks_lock)
+
+
+cdef void unlock_clocks(void *owner) noexcept nogil:
+    mutex_unlock(&clocks_lock)
+
+
+cdef void repair_clocks(void *owner) noexcept nogil:
+    global waiters
+    waiters = 0
+    cond_init(&runner_done)
+
+
+groups.next = groups.prev = &groups
+enabled_clocks[REALTIME] = enabled_clocks[HOST] = 1
+enabled_clocks[VIRTUAL] = 0
+mutex_init(&clocks_lock)
+cond_init(&runner_done)
+fork_member.lock = lock_clocks
+fork_member.unlock = unlock_clocks
+fork_member.child = repair_clocks
+fork_join(&fork_member)

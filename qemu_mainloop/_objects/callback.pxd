@@ -1,0 +1,43 @@
+# Where Python meets the core: the GIL in batches, exceptions of callbacks, errors.
+
+from libc.stdint cimport int64_t, uint64_t
+
+from qemu_mainloop._core.context cimport AioContext, Driver
+
+
+# One Python call that drives a loop, on its thread's stack: it raises what the
+# callbacks below it raised.
+cdef struct Frame:
+    Frame *outer
+    void *first              # the exception to raise, owned; NULL: none
+    Driver driver
+
+cdef void frame_push(Frame *frame) noexcept
+# Takes the frame off and raises what it holds, else what a signal handler raises.
+cdef int frame_pop(Frame *frame) except -1
+# For a callback that raised: e goes to the frame of this thread, or to
+# sys.unraisablehook if no Python call drives it, or another came first.
+cdef void park(object e, object source) noexcept
+
+# Raises OSError for a negative errno; returns rc.
+cdef long long check(long long rc, object about=*) except -1
+# A descriptor's number from an int or an object with fileno().
+cdef int descriptor_of(object f) except -1
+cdef object check_callable(object callback, str name)
+
+# What objects that belong to a loop need of it (loop.pyx has the rest).
+cdef class LoopCore:
+    cdef AioContext *ctx
+    cdef set held            # scheduled, armed or watching: the loop keeps them
+    cdef bint closed
+    cdef bint is_main
+    cdef object __weakref__
+
+    cdef int check_open(self) except -1
+
+cdef struct GilCounters:
+    uint64_t taken           # by iterations, once for a run of callbacks
+    uint64_t callbacks       # Python callbacks run
+
+cdef GilCounters gil_counters
+cdef void gil_count() noexcept nogil

@@ -1,0 +1,223 @@
+# Where Python meets the core.
+#
+# Every Python callback is reached through an adapter, a C function that the core
+# calls with the GIL held: the adapters are registered with _core/dispatch, which
+# takes the GIL at the first of a run of them and lets it go before anything else.
+
+import errno
+import os
+import sys
+import threading
+
+from cpython.exc cimport PyErr_CheckSignals
+from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
+
+from qemu_mainloop._core.dispatch cimport Dispatch, RuntimeOps, runtime_register
+from qemu_mainloop._sys.atomic cimport atomic_load_i64, atomic_store_i64
+from qemu_mainloop._sys.clock cimport clock_monotonic_coarse_ns
+from qemu_mainloop._sys.thread cimport process_has_threads
+
+cdef extern from "Python.h":
+    ctypedef struct PyThreadState:
+        pass
+    ctypedef int PyGILState_STATE
+    int PyGILState_Check() noexcept nogil
+    PyGILState_STATE PyGILState_Ensure() noexcept nogil
+    void PyGILState_Release(PyGILState_STATE) noexcept nogil
+    PyThreadState *PyEval_SaveThread() noexcept nogil
+    void PyEval_RestoreThread(PyThreadState *) noexcept nogil
+    unsigned long PyThread_get_thread_ident() noexcept nogil
+    void PyErr_Restore(PyObject *, PyObject *, PyObject *) noexcept
+    void PyErr_WriteUnraisable(PyObject *) noexcept
+    void Py_XINCREF(PyObject *) noexcept
+
+cdef extern from *:
+    """
+    #include "qemu_mainloop/_sys/atomic.h"
+    #if defined(_MSC_VER)
+    static __declspec(thread) void *qml_frame;
+    #else
+    static __thread void *qml_frame;
+    #endif
+    """
+    void *top_frame "qml_frame"
+
+cdef enum:
+    # Other threads may get the process's signals while this one has them blocked, just
+    # before it sleeps: then it looks for them again after this time.
+    SIGNAL_LOOK_NS = 1000000000
+
+cdef unsigned long main_thread_ident = threading.main_thread().ident
+# In nanoseconds; read again by every outermost call that drives a loop.
+cdef int64_t switch_interval_ns = 5000000
+
+
+# ---- the GIL
+
+cdef bint gil_attached() noexcept nogil:
+    return PyGILState_Check()
+
+
+cdef void gil_enter(Dispatch *d) noexcept nogil:
+    if d.token != NULL:
+        PyEval_RestoreThread(<PyThreadState *> d.token)
+        d.token = NULL
+    else:
+        d.state = <int> PyGILState_Ensure()
+        d.acquired = True
+    d.entered_ns = clock_monotonic_coarse_ns()
+    gil_counters.taken += 1
+
+
+cdef void gil_leave(Dispatch *d) noexcept nogil:
+    if d.acquired:
+        d.acquired = False
+        PyGILState_Release(<PyGILState_STATE> d.state)
+    else:
+        d.token = PyEval_SaveThread()
+
+
+cdef void gil_breathe(Dispatch *d) noexcept nogil:
+    # A callable written in C may never give the GIL up by itself.
+    cdef int64_t now_ns = clock_monotonic_coarse_ns()
+    if now_ns - d.entered_ns >= atomic_load_i64(&switch_interval_ns):
+        PyEval_RestoreThread(PyEval_SaveThread())
+        d.entered_ns = now_ns
+
+
+cdef void gil_count() noexcept nogil:
+    gil_counters.callbacks += 1
+
+
+# ---- exceptions
+
+cdef bint before_sleep(Driver *driver) noexcept nogil:
+    # The GIL is held: a driver's hook is called so.
+    with gil:
+        return stays_awake()
+
+
+cdef bint stays_awake() noexcept:
+    cdef Frame *frame = <Frame *> top_frame
+    if frame.first != NULL:
+        return True
+    try:
+        PyErr_CheckSignals()
+    except BaseException as e:
+        park(e, None)
+        return True
+    return False
+
+
+cdef void frame_push(Frame *frame) noexcept:
+    global top_frame
+    frame.outer = <Frame *> top_frame
+    frame.first = NULL
+    frame.driver.before_sleep = before_sleep
+    frame.driver.longest_sleep_ns = -1
+    if process_has_threads() and PyThread_get_thread_ident() == main_thread_ident:
+        frame.driver.longest_sleep_ns = SIGNAL_LOOK_NS
+    if frame.outer == NULL:
+        atomic_store_i64(&switch_interval_ns, <int64_t> (1e9 * <double> sys.getswitchinterval()))
+    top_frame = frame
+
+
+cdef int frame_pop(Frame *frame) except -1:
+    global top_frame
+    cdef object e
+    top_frame = frame.outer
+    if frame.first != NULL:
+        e = <object> <PyObject *> frame.first
+        Py_DECREF(e)
+        frame.first = NULL
+        try:
+            raise e
+        finally:
+            del e            # or the traceback would keep itself alive
+    PyErr_CheckSignals()
+    return 0
+
+
+cdef void report_unraisable(object e, object source) noexcept:
+    cdef object kind = type(e)
+    cdef object traceback = e.__traceback__
+    Py_INCREF(kind)
+    Py_INCREF(e)
+    if traceback is not None:
+        Py_INCREF(traceback)
+    PyErr_Restore(<PyObject *> kind, <PyObject *> e,
+                  <PyObject *> traceback if traceback is not None else NULL)
+    PyErr_WriteUnraisable(<PyObject *> source)
+
+
+cdef void park(object e, object source) noexcept:
+    cdef Frame *frame = <Frame *> top_frame
+    cdef object loser = e
+    if frame != NULL:
+        if frame.first == NULL:
+            loser = None
+        elif isinstance(e, (KeyboardInterrupt, SystemExit)) and not isinstance(
+                <object> <PyObject *> frame.first, (KeyboardInterrupt, SystemExit)):
+            loser = <object> <PyObject *> frame.first
+            Py_DECREF(loser)
+    if loser is not e:
+        Py_INCREF(e)
+        frame.first = <void *> e
+    if loser is not None:
+        report_unraisable(loser, source)
+
+
+cdef long long check(long long rc, object about=None) except -1:
+    if rc >= 0:
+        return rc
+    if about is None:
+        raise OSError(-rc, os.strerror(-rc))
+    raise OSError(-rc, f"{about}: {os.strerror(-rc)}")
+
+
+cdef int descriptor_of(object f) except -1:
+    cdef object fd = f
+    if not isinstance(f, int):
+        try:
+            fileno = f.fileno
+        except AttributeError:
+            raise TypeError(
+                f"a descriptor is an int or has fileno(), not {type(f).__name__}") from None
+        fd = fileno()
+        if not isinstance(fd, int):
+            raise TypeError(f"fileno() gave {type(fd).__name__}, not int")
+    if fd < 0:
+        raise ValueError(f"descriptor {fd} is negative")
+    if fd > 0x7fffffff:
+        raise OSError(errno.EBADF, f"descriptor {fd}: {os.strerror(errno.EBADF)}")
+    return fd
+
+
+cdef object check_callable(object callback, str name):
+    if not callable(callback):
+        raise TypeError(f"{name} must be callable, not {type(callback).__name__}")
+    return callback
+
+
+cdef class LoopCore:
+    cdef int check_open(self) except -1:
+        if self.closed:
+            raise RuntimeError(f"{self!r} is closed")
+        return 0
+
+
+# ---- at import
+
+def _after_fork_in_child():
+    global main_thread_ident
+    main_thread_ident = PyThread_get_thread_ident()
+
+
+cdef RuntimeOps ops
+ops.attached = gil_attached
+ops.enter = gil_enter
+ops.leave = gil_leave
+ops.breathe = gil_breathe
+runtime_register(ops)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -1,0 +1,25 @@
+from qemu_mainloop._core.context cimport AioContext
+
+
+# What the core's fd table has as opaque: it owns the cell, and the cell knows the
+# handler without owning it, so that the garbage collector sees every reference there
+# is.  A dispatch in another thread may have the cell in hand when the handler goes.
+cdef class Cell:
+    cdef void *target
+
+cdef class FdHandler:
+    cdef Cell cell
+    cdef object f                # kept open by us as long as it is registered
+    cdef object read
+    cdef object write
+    cdef object can_read
+    cdef object opaque           # of a wait object or polling callback: its identity
+
+    cdef void detach(self) noexcept
+
+cdef FdHandler fd_handler_set(AioContext *ctx, int fd, object f, object read, object write,
+                              object can_read)
+cdef FdHandler wait_object_set(AioContext *ctx, int fd, object func)
+cdef FdHandler polling_set(AioContext *ctx, object func)
+cdef void polling_unset(AioContext *ctx, FdHandler handler) noexcept
+cdef FdHandler child_set(AioContext *ctx, int pid, object callback)

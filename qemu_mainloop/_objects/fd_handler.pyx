@@ -1,0 +1,201 @@
+# What Python registers with a context: fd handlers, wait objects, polling callbacks,
+# child watches.
+
+import os
+
+cimport cython
+from cpython.ref cimport Py_DECREF, Py_INCREF
+from libc.stdint cimport uintptr_t
+
+from qemu_mainloop._core.child cimport child_watch
+from qemu_mainloop._core.context cimport (
+    context_children, context_fds, context_is_hosted, context_polling)
+from qemu_mainloop._core.dispatch cimport AnyFunction, runtime_register_callback
+from qemu_mainloop._core.iohandler cimport FD_HANDLER, fd_table_set
+from qemu_mainloop._core.polling cimport polling_add, polling_remove
+from qemu_mainloop._core.waitobj cimport wait_object_add
+from qemu_mainloop._objects.callback cimport check, gil_count, park
+
+
+cdef class Cell:
+    pass
+
+
+cdef FdHandler handler_of(Cell cell):
+    # Under the cell's lock, so that the handler cannot go between look and grasp.
+    cdef FdHandler handler = None
+    with cython.critical_section(cell):
+        if cell.target != NULL:
+            handler = <FdHandler> cell.target
+    return handler
+
+
+cdef class FdHandler:
+    def __dealloc__(self):
+        self.detach()
+
+    cdef void detach(self) noexcept:
+        # The callbacks go now; the cell when no dispatch can have it any more.
+        cdef Cell cell = self.cell
+        if cell is not None:
+            with cython.critical_section(cell):
+                cell.target = NULL
+        self.f = self.read = self.write = self.can_read = None
+
+
+cdef FdHandler handler_new(object f, object read, object write, object can_read):
+    cdef FdHandler self = FdHandler.__new__(FdHandler)
+    self.cell = Cell.__new__(Cell)
+    self.cell.target = <void *> self
+    self.f = f
+    self.read = read
+    self.write = write
+    self.can_read = can_read
+    return self
+
+
+cdef void release(void *opaque) noexcept nogil:
+    with gil:
+        Py_DECREF(<Cell> opaque)
+
+
+# The adapters.  The GIL is held; see callback.pyx.
+
+cdef void on_read(void *opaque) noexcept:
+    cdef FdHandler self = handler_of(<Cell> opaque)
+    cdef object callback
+    gil_count()
+    if self is None:
+        return
+    callback = self.read
+    if callback is None:
+        return
+    try:
+        callback()
+    except BaseException as e:
+        park(e, callback)
+
+
+cdef void on_write(void *opaque) noexcept:
+    cdef FdHandler self = handler_of(<Cell> opaque)
+    cdef object callback
+    gil_count()
+    if self is None:
+        return
+    callback = self.write
+    if callback is None:
+        return
+    try:
+        callback()
+    except BaseException as e:
+        park(e, callback)
+
+
+cdef int on_can_read(void *opaque) noexcept:
+    cdef FdHandler self = handler_of(<Cell> opaque)
+    cdef object callback
+    gil_count()
+    if self is None:
+        return 0
+    callback = self.can_read
+    if callback is None:
+        return 0
+    try:
+        return 1 if callback() else 0
+    except BaseException as e:
+        park(e, callback)
+        return 0
+
+
+cdef int on_poll(void *opaque) noexcept:
+    return on_can_read(opaque)
+
+
+cdef void on_child(void *opaque, int pid, int status) noexcept nogil:
+    # Called by the core's own C callback, so the GIL is to be taken here.
+    with gil:
+        child_exited(<Cell> opaque, pid, status)
+        Py_DECREF(<Cell> opaque)
+
+
+cdef void child_exited(Cell cell, int pid, int status) noexcept:
+    cdef FdHandler self = handler_of(cell)
+    cdef object callback
+    gil_count()
+    if self is None:
+        return
+    callback = self.read
+    try:
+        # `f` is the set of the loop that keeps self.
+        (<set> self.f).discard(self)
+        if callback is not None:
+            callback(pid, os.waitstatus_to_exitcode(status) if status >= 0 else None)
+    except BaseException as e:
+        park(e, callback)
+
+
+cdef FdHandler fd_handler_set(AioContext *ctx, int fd, object f, object read, object write,
+                              object can_read):
+    cdef FdHandler self = handler_new(f, read, write, can_read)
+    cdef int rc
+    Py_INCREF(self.cell)
+    rc = fd_table_set(
+        context_fds(ctx), fd, FD_HANDLER,
+        <void (*)(void *) noexcept nogil> <void *> on_read if read is not None else NULL,
+        <void (*)(void *) noexcept nogil> <void *> on_write if write is not None else NULL,
+        <int (*)(void *) noexcept nogil> <void *> on_can_read if can_read is not None else NULL,
+        <void *> self.cell, release, context_is_hosted(ctx))
+    if rc < 0:
+        Py_DECREF(self.cell)
+        check(rc, f"descriptor {fd}")
+    return self
+
+
+cdef FdHandler wait_object_set(AioContext *ctx, int fd, object func):
+    cdef FdHandler self = handler_new(None, func, None, None)
+    cdef int rc
+    Py_INCREF(self.cell)
+    rc = wait_object_add(context_fds(ctx), <void *> <uintptr_t> fd,
+                         <void (*)(void *) noexcept nogil> <void *> on_read,
+                         <void *> self.cell, release)
+    if rc < 0:
+        Py_DECREF(self.cell)
+        check(rc, f"wait object {fd}")
+    return self
+
+
+cdef FdHandler polling_set(AioContext *ctx, object func):
+    cdef FdHandler self = handler_new(None, None, None, func)
+    cdef int rc
+    Py_INCREF(self.cell)
+    rc = polling_add(context_polling(ctx), <int (*)(void *) noexcept nogil> <void *> on_poll,
+                     <void *> self.cell, release)
+    if rc < 0:
+        Py_DECREF(self.cell)
+        check(rc, "polling callback")
+    return self
+
+
+cdef void polling_unset(AioContext *ctx, FdHandler handler) noexcept:
+    polling_remove(context_polling(ctx), <int (*)(void *) noexcept nogil> <void *> on_poll,
+                   <void *> handler.cell)
+    handler.detach()
+
+
+cdef FdHandler child_set(AioContext *ctx, int pid, object callback):
+    cdef FdHandler self = handler_new(None, callback, None, None)
+    cdef int rc
+    Py_INCREF(self.cell)
+    rc = child_watch(context_children(ctx), pid, on_child, <void *> self.cell, release)
+    if rc != 0:
+        Py_DECREF(self.cell)
+    if rc == 1:
+        raise ValueError(f"process {pid} is watched already")
+    check(rc, f"process {pid}")
+    return self
+
+
+runtime_register_callback(<AnyFunction> <void *> on_read)
+runtime_register_callback(<AnyFunction> <void *> on_write)
+runtime_register_callback(<AnyFunction> <void *> on_can_read)
+runtime_register_callback(<AnyFunction> <void *> on_poll)

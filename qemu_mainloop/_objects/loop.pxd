@@ -1,0 +1,22 @@
+from libc.stdint cimport int64_t
+
+from qemu_mainloop._core.context cimport AioContext
+from qemu_mainloop._objects.callback cimport LoopCore
+
+
+cdef class MainLoop(LoopCore):
+    cdef dict handlers           # by descriptor
+    cdef dict traps              # by signal number: the BottomHalf
+    cdef int stopping
+    cdef int64_t busy_max_ns
+    cdef object iothread_lock
+
+    cdef int fill(self, AioContext *ctx) except -1
+    cdef int name_fdmon(self, object fdmon) except -1
+    cdef int iterate(self, int64_t timeout_ns) except -1
+    cdef bint take_stop(self) noexcept
+    cdef void untrap_all(self) noexcept
+    cdef void forget(self) noexcept
+
+# A loop over the context of an IOThread; takes a reference.
+cdef MainLoop loop_of_context(AioContext *ctx)

@@ -1,0 +1,550 @@
+# class MainLoop, and the process's main loop.
+
+cimport cython
+from libc.errno cimport EBUSY, EINVAL
+from libc.stdint cimport INT64_MAX, int64_t
+
+import os
+import signal
+import threading
+
+from qemu_mainloop._core.context cimport (
+    AioContext, Outcome, context_bhs, context_fdmon_name, context_fds, context_fileno,
+    context_has_nothing_to_do, context_is_hosted, context_is_polled, context_iterate,
+    context_new, context_ref, context_set_fdmon, context_set_poll_params, context_stats,
+    context_unref, context_wakeup, ContextStats)
+from qemu_mainloop._core.bh cimport bh_delete
+from qemu_mainloop._core.fdmon cimport fdmon_at
+from qemu_mainloop._core.iohandler cimport (
+    FD_HANDLER, FD_WAIT_OBJECT, fd_table_set, fd_table_verify)
+from qemu_mainloop._core.lock cimport lock_release
+from qemu_mainloop._core.mainloop cimport iothread_lock, main_context, main_loop_make
+from qemu_mainloop._core.signals cimport signal_trap, signal_untrap
+from qemu_mainloop._core.wakeup cimport wakeup_notify
+from qemu_mainloop._objects.bottom_half cimport BottomHalf, bottom_half_new
+from qemu_mainloop._objects.callback cimport (
+    Frame, LoopCore, check, check_callable, descriptor_of, frame_pop, frame_push, gil_counters)
+from qemu_mainloop._objects.fd_handler cimport (
+    FdHandler, child_set, fd_handler_set, polling_set, polling_unset, wait_object_set)
+from qemu_mainloop._objects.iothread_lock cimport IothreadLock
+from qemu_mainloop._objects.timer cimport timer_object_new
+from qemu_mainloop._sys.atomic cimport atomic_exchange_seq_int, atomic_load_seq_int
+from qemu_mainloop._sys.clock cimport clock_monotonic_ns
+from qemu_mainloop._sys.errno cimport ENOTSUP
+
+
+cdef int64_t timeout_in_ns(object seconds) except? -2:
+    # None: without end.
+    if seconds is None:
+        return -1
+    if seconds != seconds:
+        raise ValueError("timeout is not a number")
+    if seconds >= 9e9:
+        return -1
+    return <int64_t> (seconds * 1e9) if seconds > 0 else 0
+
+
+@cython.no_gc_clear          # __dealloc__ needs the context; the sets break cycles
+cdef class MainLoop(LoopCore):
+    """An event loop with QEMU's semantics.
+
+    ``MainLoop()`` is a loop of its own; ``main_loop()`` is the process's, which QEMU's
+    C names work on.  ``fdmon`` names the kernel interface that waits ("epoll",
+    "poll", …); None takes the best there is.
+
+    A loop is driven by one thread at a time; registering, scheduling, ``notify()``
+    and ``stop()`` may be called from any.
+
+    Raises:
+        ValueError: there is no fdmon of that name.
+        OSError: it is not to be had here, or there are no descriptors left.
+    """
+
+    def __cinit__(self):
+        self.held = set()
+        self.handlers = {}
+        self.traps = {}
+        self.closed = True
+
+    def __init__(self, fdmon=None):
+        cdef AioContext *ctx = NULL
+        if self.ctx != NULL:
+            raise RuntimeError(f"{self!r} is initialised already")
+        check(context_new(&ctx, NULL), "new loop")
+        self.ctx = ctx
+        self.closed = False
+        if fdmon is not None:
+            self.name_fdmon(fdmon)
+
+    cdef int fill(self, AioContext *ctx) except -1:
+        self.ctx = ctx
+        self.closed = False
+        return 0
+
+    cdef int name_fdmon(self, object fdmon) except -1:
+        cdef bytes name
+        cdef int rc
+        if not isinstance(fdmon, str):
+            raise TypeError(f"fdmon is a str or None, not {type(fdmon).__name__}")
+        name = fdmon.encode()
+        rc = context_set_fdmon(self.ctx, name)
+        if rc == -EINVAL:
+            raise ValueError(f"unknown fdmon {fdmon!r}; there are {', '.join(fdmons())}")
+        check(rc, f"fdmon {fdmon!r}")
+        return 0
+
+    def __dealloc__(self):
+        if self.ctx != NULL and not self.is_main:
+            self.untrap_all()
+            context_unref(self.ctx)
+
+    def __repr__(self):
+        cdef str kind = "main loop" if self.is_main else "MainLoop"
+        if self.closed:
+            return f"<{kind} at {<size_t> <void *> self:#x} closed>"
+        return f"<{kind} at {<size_t> <void *> self:#x} fdmon={self.fdmon!r}>"
+
+    # ---- driving
+
+    cdef int iterate(self, int64_t timeout_ns) except -1:
+        cdef Frame frame
+        cdef Outcome out
+        cdef int rc
+        frame_push(&frame)
+        rc = context_iterate(self.ctx, timeout_ns, &frame.driver, &out)
+        frame_pop(&frame)
+        if rc < 0:
+            if rc == -EBUSY:
+                raise RuntimeError(f"{self!r} is polled by another thread")
+            check(rc, "waiting")
+        return out.descriptors
+
+    def wait(self, nonblocking=False):
+        """Run one iteration; how many descriptors had a callback due.
+
+        Without ``nonblocking`` it sleeps until something comes.  Notifications, bottom
+        halves, timers, signals and children count 0.
+
+        Raises:
+            RuntimeError: the loop is closed, or another thread polls it.
+            OSError: waiting is impossible.
+            Exception: the first one that a callback raised; KeyboardInterrupt and
+                SystemExit win over others, and the rest goes to sys.unraisablehook.
+        """
+        self.check_open()
+        return self.iterate(0 if nonblocking else -1)
+
+    cdef bint take_stop(self) noexcept:
+        return atomic_load_seq_int(&self.stopping) and atomic_exchange_seq_int(&self.stopping, 0)
+
+    def run(self):
+        """Run iterations until ``stop()``; one that came before ends it after the first.
+
+        Raises:
+            RuntimeError: the loop is closed, or another thread polls it.
+            Exception: what a callback raised, after its iteration.
+        """
+        self.check_open()
+        if self.take_stop():
+            self.iterate(0)
+            return
+        while True:
+            self.iterate(-1)
+            if self.take_stop():
+                return
+            self.check_open()
+
+    def stop(self):
+        """End the ``run()`` in progress after its iteration, or else the next one.
+
+        Context: any thread, callbacks.  May be called again.
+        """
+        if not self.closed:
+            atomic_exchange_seq_int(&self.stopping, 1)
+            wakeup_notify(context_wakeup(self.ctx))
+
+    def run_until(self, predicate, timeout=None):
+        """Run iterations until ``predicate()`` is true or ``timeout`` seconds have passed.
+
+        The predicate is asked first and after each iteration; the result is its last
+        answer.
+
+        Raises:
+            RuntimeError: the loop is closed, or another thread polls it.
+            Exception: what a callback or the predicate raised.
+        """
+        cdef int64_t timeout_ns = timeout_in_ns(timeout)
+        cdef int64_t end_ns = -1
+        cdef int64_t left_ns = -1
+        self.check_open()
+        check_callable(predicate, "predicate")
+        if timeout_ns >= 0:
+            end_ns = clock_monotonic_ns() + timeout_ns
+        while not predicate():
+            if end_ns >= 0:
+                left_ns = end_ns - clock_monotonic_ns()
+                if left_ns < 0:
+                    return False
+            self.check_open()
+            self.iterate(left_ns)
+        return True
+
+    def notify(self):
+        """Make the current or the next blocking wait return, once.
+
+        Context: any thread.
+
+        Raises:
+            RuntimeError: the loop is closed.
+        """
+        self.check_open()
+        wakeup_notify(context_wakeup(self.ctx))
+
+    # ---- registering
+
+    def set_fd_handler(self, f, read=None, write=None, *, can_read=None):
+        """Call ``read()`` when f can be read, ``write()`` when it can be written.
+
+        f is a descriptor or an object with ``fileno()``, which the loop keeps until it
+        is removed, and never closes.  Replaces what f had; all None removes it.
+        ``can_read()`` is asked once an iteration, before waiting: while it says no, f
+        is not watched for reading.
+
+        Raises:
+            RuntimeError: the loop is closed.
+            ValueError: the descriptor is negative, or can_read comes without read.
+            OSError: it is not open (EBADF), or is a wait object (EBUSY).
+            TypeError: f is no descriptor, or a callback is not callable.
+        """
+        cdef int fd
+        cdef FdHandler handler, old
+        self.check_open()
+        fd = descriptor_of(f)
+        if read is not None:
+            check_callable(read, "read")
+        if write is not None:
+            check_callable(write, "write")
+        if can_read is not None:
+            check_callable(can_read, "can_read")
+            if read is None:
+                raise ValueError("can_read needs read")
+        if read is None and write is None:
+            old = self.handlers.pop(fd, None)
+            check(fd_table_set(context_fds(self.ctx), fd, FD_HANDLER, NULL, NULL, NULL, NULL,
+                               NULL, context_is_hosted(self.ctx)), f"descriptor {fd}")
+        else:
+            handler = fd_handler_set(self.ctx, fd, f, read, write, can_read)
+            old = self.handlers.get(fd)
+            self.handlers[fd] = handler
+        if old is not None:
+            old.detach()
+
+    def bh_new(self, callback):
+        """A bottom half that calls ``callback()`` once it is scheduled.
+
+        Raises:
+            RuntimeError: the loop is closed.
+            TypeError: it is not callable.
+        """
+        self.check_open()
+        return bottom_half_new(self, callback)
+
+    def timer_new(self, callback, clock=0):
+        """A timer of that clock, unarmed, that calls ``callback()``.
+
+        Raises:
+            RuntimeError: the loop is closed.
+            TypeError: it is not callable.
+            ValueError: there is no such clock.
+        """
+        self.check_open()
+        if not isinstance(clock, int) or not 0 <= clock <= 2:
+            raise ValueError(f"{clock!r} is not a Clock")
+        return timer_object_new(self, callback, clock)
+
+    def add_child_watch(self, pid, callback=None):
+        """Reap the child when it has exited, and call ``callback(pid, returncode)``.
+
+        returncode is as subprocess has it: the exit status, or minus the signal; None
+        if another part of the program collected it.
+
+        Raises:
+            RuntimeError: the loop is closed.
+            ValueError: pid is not positive, or is watched already.
+            ChildProcessError: it is not a child of this process.
+            TypeError: callback is not callable.
+        """
+        cdef FdHandler watch
+        self.check_open()
+        if callback is not None:
+            check_callable(callback, "callback")
+        if pid <= 0:
+            raise ValueError(f"pid {pid} is not positive")
+        if pid > 0x7fffffff:
+            raise ValueError(f"pid {pid} is too large")
+        watch = child_set(self.ctx, pid, callback)
+        watch.f = self.held
+        self.held.add(watch)
+
+    def add_signal_handler(self, sig, callback):
+        """Call ``callback()`` from the loop when this process gets ``sig``.
+
+        Traps that one signal, instead of what was there; no signal mask and no other
+        handler is touched.  A second call replaces the first.
+
+        Raises:
+            RuntimeError: the loop is closed.
+            ValueError: there is no such signal, or it cannot be caught.
+            TypeError: callback is not callable.
+        """
+        cdef BottomHalf bh
+        cdef int signo
+        self.check_open()
+        signo = int(sig)
+        bh = bottom_half_new(self, check_callable(callback, "callback"))
+        if signal_trap(signo, bh.bh) < 0:
+            raise ValueError(f"signal {signo} cannot be caught")
+        old = self.traps.get(signo)
+        self.traps[signo] = bh
+        if old is not None:
+            (<BottomHalf> old).delete()
+
+    def remove_signal_handler(self, sig):
+        """Give the signal back what it had before; was it trapped?
+
+        Raises:
+            RuntimeError: the loop is closed.
+        """
+        self.check_open()
+        bh = self.traps.pop(int(sig), None)
+        if bh is None:
+            return False
+        signal_untrap(int(sig))
+        (<BottomHalf> bh).delete()
+        return True
+
+    cdef void untrap_all(self) noexcept:
+        for signo in self.traps:
+            signal_untrap(signo)
+        self.traps.clear()
+
+    # ---- what the header has beyond, for header.py
+
+    def _use_fdmon(self, fdmon):
+        self.check_open()
+        self.name_fdmon(fdmon)
+
+    def _add_polling_callback(self, func):
+        self.check_open()
+        handler = polling_set(self.ctx, check_callable(func, "func"))
+        self.held.add(handler)
+        return handler
+
+    def _remove_polling_callback(self, FdHandler handler):
+        self.held.discard(handler)
+        polling_unset(self.ctx, handler)
+
+    def _add_wait_object(self, f, func):
+        self.check_open()
+        cdef int fd = descriptor_of(f)
+        self.handlers["wait object", fd] = wait_object_set(
+            self.ctx, fd, check_callable(func, "func"))
+
+    def _remove_wait_object(self, f):
+        cdef int fd = descriptor_of(f)
+        cdef FdHandler handler = self.handlers.pop(("wait object", fd), None)
+        fd_table_set(context_fds(self.ctx), fd, FD_WAIT_OBJECT, NULL, NULL, NULL, NULL, NULL,
+                     context_is_hosted(self.ctx))
+        if handler is not None:
+            handler.detach()
+
+    # ---- properties
+
+    @property
+    def lock(self):
+        """The iothread lock: held through every callback of the main loop.
+
+        Raises:
+            AttributeError: this is not the main loop.
+        """
+        if not self.is_main:
+            raise AttributeError("the iothread lock belongs to the main loop")
+        return self.iothread_lock
+
+    def fileno(self):
+        """A descriptor that polls readable when the loop wants an iteration.
+
+        For another loop that is to host this one: watch it, and call ``wait(True)``.
+        The loop's own, not to be closed.
+
+        Raises:
+            RuntimeError: the loop is closed, or another thread polls it.
+            NotImplementedError: no kernel object can do it here.
+            OSError: there are no descriptors left.
+        """
+        self.check_open()
+        cdef int fd = context_fileno(self.ctx)
+        if fd == -ENOTSUP:
+            raise NotImplementedError("this platform has no descriptor for a loop")
+        if fd == -EBUSY:
+            raise RuntimeError(f"{self!r} is polled by another thread")
+        return check(fd, "fileno")
+
+    @property
+    def fdmon(self):
+        """The name of the kernel interface that waits."""
+        cdef const char *name
+        self.check_open()
+        name = context_fdmon_name(self.ctx)
+        return name.decode() if name != NULL else None
+
+    @property
+    def poll_max_ns(self):
+        """For how long to poll busily before a sleep; 0: not at all."""
+        return self.busy_max_ns
+
+    @poll_max_ns.setter
+    def poll_max_ns(self, ns):
+        self.check_open()
+        if ns < 0 or ns > INT64_MAX:
+            raise ValueError(f"poll_max_ns {ns} is out of range")
+        check(context_set_poll_params(self.ctx, ns, 0, 0))
+        self.busy_max_ns = ns
+
+    @property
+    def closed(self):
+        """Is it closed?"""
+        return self.closed
+
+    def info(self):
+        """What there is in the loop, and what it has done, as a dict."""
+        cdef ContextStats stats
+        self.check_open()
+        dead = fd_table_verify(context_fds(self.ctx))
+        context_stats(self.ctx, &stats)
+        return {
+            "fdmon": self.fdmon,
+            "handlers": stats.handlers,
+            "closed_descriptors": dead,
+            "bottom_halves": stats.bottom_halves,
+            "timers": stats.timers,
+            "pending_timers": stats.pending_timers,
+            "child_watches": stats.child_watches,
+            "polling_callbacks": stats.polling_callbacks,
+            "iterations": stats.iterations,
+            "sleeps": stats.sleeps,
+            "rebuilds": stats.rebuilds,
+            "hosted": bool(stats.hosted),
+            "poll_ns": stats.poll_ns,
+            "gil_taken": gil_counters.taken,
+            "python_callbacks": gil_counters.callbacks,
+        }
+
+    # ---- the end
+
+    def close(self):
+        """Release everything; a second call does nothing.
+
+        What is registered is forgotten without being called.  The main loop's object
+        forgets what Python registered; the loop itself, which C code may use, lives
+        as long as the process.
+
+        Raises:
+            RuntimeError: the loop is in an iteration.
+        """
+        cdef FdHandler handler
+        if self.closed:
+            return
+        if context_is_polled(self.ctx):
+            raise RuntimeError(f"{self!r} cannot be closed inside its own wait()")
+        self.untrap_all()
+        self.forget()
+        self.closed = True
+        if not self.is_main:
+            context_unref(self.ctx)
+            self.ctx = NULL
+        for handler in self.handlers.values():
+            handler.detach()
+        self.handlers.clear()
+        self.held.clear()
+        forget_main_loop(self)
+
+    cdef void forget(self) noexcept:
+        # Of the main loop, whose context stays: what would come back to Python.
+        cdef object key, item
+        if not self.is_main:
+            return
+        for key in list(self.handlers):
+            if isinstance(key, tuple):
+                self._remove_wait_object(key[1])
+            else:
+                self.set_fd_handler(key)
+        for item in list(self.held):
+            if isinstance(item, BottomHalf):
+                (<BottomHalf> item).cancel()
+            elif isinstance(item, FdHandler):
+                if (<FdHandler> item).can_read is not None:
+                    polling_unset(self.ctx, item)
+                (<FdHandler> item).detach()
+            else:
+                item.delete()
+
+    def __enter__(self):
+        self.check_open()
+        return self
+
+    def __exit__(self, *exc):
+        self.close()
+
+
+cdef MainLoop loop_of_context(AioContext *ctx):
+    cdef MainLoop self = MainLoop.__new__(MainLoop)
+    context_ref(ctx)
+    self.fill(ctx)
+    return self
+
+
+cdef MainLoop the_main_loop = None
+making = threading.Lock()
+
+
+cdef void forget_main_loop(MainLoop loop) noexcept:
+    global the_main_loop
+    if loop is the_main_loop:
+        the_main_loop = None
+
+
+def main_loop():
+    """The process's main loop, made by the first call; always the same object.
+
+    QEMU's C names (``qemu_set_fd_handler`` and so on) work on the same loop.  The
+    iothread lock is held only inside ``wait()`` and ``with loop.lock``; no signal
+    mask is changed.
+
+    Raises:
+        OSError: there are no descriptors left.
+    """
+    global the_main_loop
+    cdef bint made
+    cdef MainLoop loop
+    with making:
+        if the_main_loop is None:
+            check(main_loop_make(&made), "main loop")
+            if made:
+                lock_release(&iothread_lock)
+            loop = MainLoop.__new__(MainLoop)
+            loop.is_main = True
+            loop.iothread_lock = IothreadLock()
+            loop.fill(main_context)
+            the_main_loop = loop
+        return the_main_loop
+
+
+def fdmons():
+    """The names of the fdmons of this build, best first."""
+    cdef int i = 0
+    cdef list names = []
+    while fdmon_at(i) != NULL:
+        names.append((<bytes> fdmon_at(i).name).decode())
+        i += 1
+    return tuple(names)

@@ -1,0 +1,218 @@
+# class Timer, and the process's clocks for Python.
+
+import enum
+
+cimport cython
+from libc.errno cimport EBUSY, EINVAL
+from libc.stdint cimport INT64_MAX, int64_t
+
+from qemu_mainloop cimport timer as public
+from qemu_mainloop._core.context cimport context_timers
+from qemu_mainloop._core.dispatch cimport AnyFunction, runtime_register_callback
+from qemu_mainloop._core.timer cimport (
+    CLOCKS, TimerCallback, timer_arm, timer_armed_for_ns, timer_create, timer_destroy,
+    timer_disarm)
+from qemu_mainloop._objects.callback cimport (
+    Frame, check_callable, frame_pop, frame_push, gil_count, park)
+
+SCALE_NS = public.SCALE_NS
+SCALE_US = public.SCALE_US
+SCALE_MS = public.SCALE_MS
+NANOSECONDS_PER_SECOND = public.NANOSECONDS_PER_SECOND
+
+
+class Clock(enum.IntEnum):
+    """QEMU's clocks."""
+
+    REALTIME = 0
+    VIRTUAL = 1
+    HOST = 2
+
+
+cdef int clock_number(object clock) except -1:
+    if isinstance(clock, int) and 0 <= clock < CLOCKS:
+        return clock
+    raise ValueError(f"{clock!r} is not a Clock")
+
+
+cdef int64_t in_ns(object when, long long scale) except? -1:
+    # Saturates like the C API; Python's integers do not overflow on the way.
+    cdef object ns = when * scale
+    if ns > INT64_MAX:
+        return INT64_MAX
+    return ns if ns > 0 else 0
+
+
+@cython.final
+@cython.no_gc_clear          # __dealloc__ needs the loop; the loop's set breaks cycles
+cdef class Timer:
+    """A callback that runs from the loop at a time of a clock.
+
+    ``loop.timer_new(callback)`` makes one, unarmed.  The loop keeps it while it is
+    pending.  Every method may be called from any thread.
+    """
+
+    def __init__(self):
+        raise TypeError("a Timer is made by MainLoop.timer_new()")
+
+    def __dealloc__(self):
+        # Whatever is armed, or about to run, the loop holds: this is neither.
+        if self.ts != NULL and (not self.core.closed or self.core.is_main):
+            timer_destroy(self.ts)
+
+    cdef int arm(self, int64_t expire_ns, bint only_earlier) except -1:
+        self.core.check_open()
+        with cython.critical_section(self):
+            self.core.held.add(self)
+            timer_arm(self.ts, expire_ns, only_earlier)
+        return 0
+
+    def mod_ns(self, when):
+        """Arm it for the time ``when`` of its clock, in nanoseconds.
+
+        Raises:
+            RuntimeError: its loop is closed.
+        """
+        self.arm(in_ns(when, 1), False)
+
+    def mod(self, when, scale=SCALE_MS):
+        """Arm it for ``when`` in units of ``scale`` nanoseconds (milliseconds).
+
+        Raises:
+            RuntimeError: its loop is closed.
+            ValueError: scale is below 1.
+        """
+        if scale < 1:
+            raise ValueError(f"scale {scale} is below 1")
+        self.arm(in_ns(when, scale), False)
+
+    def mod_anticipate_ns(self, when):
+        """Arm it for ``when`` if it is not armed, or armed for later.
+
+        Raises:
+            RuntimeError: its loop is closed.
+        """
+        self.arm(in_ns(when, 1), True)
+
+    def delete(self):
+        """Disarm it; it may be armed again (QEMU's timer_del).
+
+        Raises:
+            RuntimeError: its loop is closed.
+        """
+        self.core.check_open()
+        with cython.critical_section(self):
+            # If the loop was faster, the run that is about to begin lets go of it.
+            if timer_disarm(self.ts):
+                self.core.held.discard(self)
+
+    @property
+    def pending(self):
+        """Is it armed, and its callback not begun?"""
+        return self.expire_time_ns >= 0
+
+    @property
+    def expire_time_ns(self):
+        """The time it is armed for; -1: it is not."""
+        if self.core.closed:
+            return -1
+        return timer_armed_for_ns(self.ts)
+
+    @property
+    def clock(self):
+        """The clock it goes by."""
+        return Clock(self.clock_number)
+
+    @property
+    def loop(self):
+        """The loop it belongs to."""
+        return self.core
+
+    def __repr__(self):
+        when = f" at {self.expire_time_ns} ns" if self.pending else ""
+        return f"<Timer {self.callback!r} {self.clock.name}{when}>"
+
+
+cdef void run(void *opaque) noexcept:
+    # The GIL is held (see callback.pyx), and the loop's set keeps self until here.
+    cdef Timer self = <Timer> opaque
+    cdef object callback
+    gil_count()
+    with cython.critical_section(self):
+        if timer_armed_for_ns(self.ts) < 0:
+            self.core.held.discard(self)
+        callback = self.callback
+    try:
+        callback()
+    except BaseException as e:
+        park(e, callback)
+
+
+cdef Timer timer_object_new(LoopCore loop, object callback, int clock):
+    cdef Timer self = Timer.__new__(Timer)
+    self.core = loop
+    self.clock_number = clock
+    self.callback = check_callable(callback, "a timer's callback")
+    self.ts = timer_create(context_timers(loop.ctx), clock, 1, <TimerCallback> <void *> run,
+                           <void *> self)
+    if self.ts == NULL:
+        raise MemoryError
+    return self
+
+
+def clock_get_ns(clock=Clock.REALTIME):
+    """The time of a clock in nanoseconds.
+
+    Raises:
+        ValueError: there is no such clock.
+    """
+    return public.qemu_clock_get_ns(<public.QEMUClockType> clock_number(clock))
+
+
+def clock_enable(clock, on):
+    """Let the timers of a clock run, or hold them; the virtual clock itself stops.
+
+    Disabling returns when no callback of the clock runs in another thread any more.
+
+    Raises:
+        ValueError: there is no such clock.
+    """
+    public.qemu_clock_enable(<public.QEMUClockType> clock_number(clock), bool(on))
+
+
+def clock_step(ns):
+    """Move the stopped virtual clock on, running what is due on the way; the new time.
+
+    Raises:
+        RuntimeError: the clock runs, or this is a callback of a virtual timer.
+        ValueError: ns is negative.
+        Exception: the first one that a callback raised.
+    """
+    return advance(ns, True)
+
+
+def clock_set(ns):
+    """Move the stopped virtual clock to a time, as clock_step() does; the new time.
+
+    Raises:
+        RuntimeError: the clock runs, or this is a callback of a virtual timer.
+        ValueError: ns is in the clock's past.
+        Exception: the first one that a callback raised.
+    """
+    return advance(ns, False)
+
+
+cdef object advance(int64_t ns, bint relative):
+    cdef Frame frame
+    cdef int64_t result
+    frame_push(&frame)
+    result = public.qemu_clock_step(ns) if relative else public.qemu_clock_set(ns)
+    frame_pop(&frame)
+    if result == -EBUSY:
+        raise RuntimeError("the virtual clock runs, or one of its timers does")
+    if result == -EINVAL:
+        raise ValueError("the virtual clock does not go backwards")
+    return result
+
+
+runtime_register_callback(<AnyFunction> <void *> run)

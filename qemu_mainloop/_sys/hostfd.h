@@ -1,0 +1,51 @@
+/*
+ * hostfd.h - a descriptor that polls readable when one of several others does.
+ */
+#ifndef QEMU_MAINLOOP_SYS_HOSTFD_H
+#define QEMU_MAINLOOP_SYS_HOSTFD_H
+
+#include <errno.h>
+
+#ifdef __linux__
+#include <string.h>
+#include <sys/epoll.h>
+
+static inline int hostfd_open(void)
+{
+    int fd = epoll_create1(EPOLL_CLOEXEC);
+
+    return fd < 0 ? -errno : fd;
+}
+
+static inline int hostfd_add(int host, int fd)
+{
+    struct epoll_event e;
+
+    memset(&e, 0, sizeof e);
+    e.events = EPOLLIN;
+    return epoll_ctl(host, EPOLL_CTL_ADD, fd, &e) < 0 ? -errno : 0;
+}
+
+static inline void hostfd_remove(int host, int fd)
+{
+    struct epoll_event e;
+
+    memset(&e, 0, sizeof e);
+    if (epoll_ctl(host, EPOLL_CTL_DEL, fd, &e) < 0) {
+        errno = 0;              /* gone with its file */
+    }
+}
+
+#else
+
+static inline int hostfd_open(void) { return -ENOTSUP; }
+static inline int hostfd_add(int host, int fd)
+{
+    (void)host;
+    (void)fd;
+    return -ENOTSUP;
+}
+static inline void hostfd_remove(int host, int fd) { (void)host; (void)fd; }
+
+#endif
+#endif

@@ -1,0 +1,75 @@
+/*
+ * notifier.h - a kernel object that one thread sets and another one polls:
+ * an eventfd where there is one, else a pipe.
+ */
+#ifndef QEMU_MAINLOOP_SYS_NOTIFIER_H
+#define QEMU_MAINLOOP_SYS_NOTIFIER_H
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <unistd.h>
+#ifdef __linux__
+#include <sys/eventfd.h>
+#endif
+
+typedef struct Notifier {
+    int read_fd;                /* -1: none */
+    int write_fd;               /* an eventfd: the same */
+} Notifier;
+
+static inline int notifier_open(Notifier *n)
+{
+#ifdef __linux__
+    n->read_fd = n->write_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    return n->read_fd < 0 ? -errno : 0;
+#else
+    int fds[2], i;
+
+    if (pipe(fds) < 0) {
+        n->read_fd = n->write_fd = -1;
+        return -errno;
+    }
+    for (i = 0; i < 2; i++) {
+        fcntl(fds[i], F_SETFD, FD_CLOEXEC);
+        fcntl(fds[i], F_SETFL, O_NONBLOCK);
+    }
+    n->read_fd = fds[0];
+    n->write_fd = fds[1];
+    return 0;
+#endif
+}
+
+static inline void notifier_close(Notifier *n)
+{
+    if (n->read_fd >= 0) {
+        close(n->read_fd);
+        if (n->write_fd != n->read_fd) {
+            close(n->write_fd);
+        }
+    }
+    n->read_fd = n->write_fd = -1;
+}
+
+/* Signal-safe; errno is left as it was.  A full counter is a set one. */
+static inline void notifier_set(const Notifier *n)
+{
+    static const uint64_t one = 1;
+    int saved = errno;
+
+    while (write(n->write_fd, &one, sizeof one) < 0 && errno == EINTR) {
+    }
+    errno = saved;
+}
+
+static inline void notifier_clear(const Notifier *n)
+{
+    uint64_t buf[64];
+    ssize_t got;
+
+    do {
+        got = read(n->read_fd, buf, n->read_fd == n->write_fd ? 8 : sizeof buf);
+    } while (got == (ssize_t)sizeof buf || (got < 0 && errno == EINTR));
+}
+
+#endif

@@ -1,0 +1,103 @@
+/*
+ * posix.h - descriptors, poll(2) with nanoseconds and a signal mask, children.
+ */
+#ifndef QEMU_MAINLOOP_SYS_POSIX_H
+#define QEMU_MAINLOOP_SYS_POSIX_H
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdint.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+typedef struct pollfd PollFd;
+
+static inline int fd_is_open(int fd)
+{
+    return fcntl(fd, F_GETFD) >= 0;
+}
+
+static inline struct timespec *timeout_to_timespec(int64_t timeout_ns,
+                                                   struct timespec *ts)
+{
+    if (timeout_ns < 0) {
+        return NULL;
+    }
+    ts->tv_sec = timeout_ns / 1000000000;
+    ts->tv_nsec = timeout_ns % 1000000000;
+    return ts;
+}
+
+/* timeout_ns < 0: for ever; mask, if any, is in force just while it waits. */
+static inline int poll_wait(PollFd *fds, unsigned n, int64_t timeout_ns,
+                            const sigset_t *mask)
+{
+    int rc;
+
+    if (timeout_ns == 0 && !mask) {
+        rc = poll(fds, n, 0);
+    } else {
+#ifdef __APPLE__
+        sigset_t before;
+        int ms = timeout_ns < 0 ? -1
+               : timeout_ns > (int64_t)2000000000 * 1000000 ? 2000000000
+               : (int)((timeout_ns + 999999) / 1000000);
+
+        if (mask) {
+            pthread_sigmask(SIG_SETMASK, mask, &before);
+        }
+        rc = poll(fds, n, ms);
+        if (mask) {
+            int saved = errno;
+            pthread_sigmask(SIG_SETMASK, &before, NULL);
+            errno = saved;
+        }
+#else
+        struct timespec ts;
+
+        rc = ppoll(fds, n, timeout_to_timespec(timeout_ns, &ts), mask);
+#endif
+    }
+    return rc < 0 ? -errno : rc;
+}
+
+/* Readiness of one descriptor now: poll(2) bits; 0 when the call fails. */
+static inline int fd_poll_now(int fd, int events)
+{
+    PollFd p;
+
+    p.fd = fd;
+    p.events = (short)events;
+    p.revents = 0;
+    return poll(&p, 1, 0) > 0 ? p.revents : 0;
+}
+
+/* 0: the child runs; 1: it has exited and waits to be collected; -ECHILD. */
+static inline int child_look(pid_t pid)
+{
+    siginfo_t info;
+
+    info.si_pid = 0;
+    while (waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0) {
+        if (errno != EINTR) {
+            return -errno;
+        }
+    }
+    return info.si_pid != 0;
+}
+
+/* 1: collected, *status set; 0: the child runs; -ECHILD. */
+static inline int child_collect(pid_t pid, int *status)
+{
+    pid_t got;
+
+    do {
+        got = waitpid(pid, status, WNOHANG);
+    } while (got < 0 && errno == EINTR);
+    return got < 0 ? -errno : got > 0;
+}
+
+#endif

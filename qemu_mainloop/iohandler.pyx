@@ -1,0 +1,67 @@
+# The main loop's fd handlers under a foreign select(); see iohandler.pxd.
+
+from qemu_mainloop._core.context cimport (
+    AioContext, context_dispatch_reports, context_prepare_foreign_wait)
+from qemu_mainloop._core.iohandler cimport FdTable, fd_table_wants
+from qemu_mainloop._core.mainloop cimport main_context
+from qemu_mainloop._sys.posix cimport POLLERR, POLLIN, POLLOUT
+
+cdef extern from *:
+    """
+    #ifndef _WIN32
+    #define QML_FITS(fd) ((fd) < FD_SETSIZE)
+    #else
+    #define QML_FITS(fd) 1
+    #endif
+    """
+    bint fits "QML_FITS"(int fd) noexcept nogil
+    void fd_add "FD_SET"(int fd, fd_set *set) noexcept nogil
+    bint fd_has "FD_ISSET"(int fd, fd_set *set) noexcept nogil
+
+
+cdef void qemu_fd_register(int fd) noexcept nogil:
+    pass
+
+
+cdef void qemu_iohandler_fill(int *pnfds, fd_set *readfds, fd_set *writefds,
+                              fd_set *xfds) noexcept nogil:
+    cdef AioContext *ctx = main_context
+    cdef int fd, events
+    if ctx == NULL:
+        return
+    context_prepare_foreign_wait(ctx)
+    for fd in range(ctx.fds.size):
+        events = fd_table_wants(&ctx.fds, fd)
+        if events == 0 or not fits(fd):
+            continue
+        if events & POLLIN:
+            fd_add(fd, readfds)
+        if events & POLLOUT:
+            fd_add(fd, writefds)
+        if fd > pnfds[0]:
+            pnfds[0] = fd
+
+
+cdef void qemu_iohandler_poll(fd_set *readfds, fd_set *writefds, fd_set *xfds,
+                              int rc) noexcept nogil:
+    cdef AioContext *ctx = main_context
+    cdef FdTable *t
+    cdef int fd, events
+    cdef int n = 0
+    if ctx == NULL or rc <= 0:
+        return
+    t = &ctx.fds
+    for fd in range(t.size):
+        if not fits(fd) or n == t.max_reports:
+            break
+        events = 0
+        if fd_has(fd, readfds):
+            events |= POLLIN
+        if fd_has(fd, writefds):
+            events |= POLLOUT
+        if events & fd_table_wants(t, fd):
+            t.reports[n].fd = fd
+            t.reports[n].tag = t.slots[fd].kernel_tag
+            t.reports[n].events = events
+            n += 1
+    context_dispatch_reports(ctx, n)
