@@ -21,13 +21,24 @@ from qemu_mainloop._sys.errno cimport EDEADLK
 qemu_mainloop_abi = 1
 
 
+# The first call made the loop but could not take the signals: the lock is still to be
+# taken by the one that can.
+cdef bint owes_lock = False
+
+
 cdef int qemu_init_main_loop() noexcept nogil:
+    global owes_lock
     cdef bint made
     cdef int rc = main_loop_make(&made)
-    if rc == 0:
-        rc = signals_attach(&main_context.fds)
-        if rc < 0 and made:
-            lock_release(&iothread_lock)
+    if rc < 0:
+        return rc
+    rc = signals_attach(&main_context.fds)
+    if rc < 0 and made:
+        owes_lock = True
+        lock_release(&iothread_lock)
+    elif rc == 0 and owes_lock:
+        owes_lock = False
+        qemu_mutex_lock_iothread()
     return rc
 
 

@@ -17,6 +17,7 @@ cdef struct ChildWatch:
     ChildList *list
     pid_t pid
     int pidfd                # -1: the timer looks
+    int generation           # of forks
     ChildCallback cb         # NULL: just collect
     void *opaque
     ReleaseCallback release  # called with opaque when the watch is dropped uncalled
@@ -32,7 +33,7 @@ cdef struct ChildList:
 cdef void child_list_init(ChildList *list, FdTable *fds, TimerGroup *timers,
                           Mutex *lock) noexcept nogil
 cdef void child_list_destroy(ChildList *list) noexcept nogil
-# In a forked child: the watched ones are its siblings.
+# In a forked child: what its parent watched are its siblings.
 cdef void child_list_drop(ChildList *list) noexcept nogil
 # 0; 1: watched already; -EINVAL, -ECHILD, -ENOMEM, -EMFILE.
 cdef int child_watch(ChildList *list, pid_t pid, ChildCallback cb, void *opaque,

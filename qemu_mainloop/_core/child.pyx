@@ -3,6 +3,7 @@
 from libc.errno cimport EINVAL, EMFILE, ENFILE, ENOMEM
 from libc.stdlib cimport calloc, free
 
+from qemu_mainloop._core.fork cimport fork_generation
 from qemu_mainloop._core.iohandler cimport FD_INTERNAL, fd_table_set
 from qemu_mainloop._core.timer cimport (
     REALTIME, clock_get_ns, timer_arm, timer_create)
@@ -96,7 +97,7 @@ cdef bint link_watch(ChildList *list, ChildWatch *wanted) noexcept nogil:
     cdef ChildWatch *w
     mutex_lock(list.lock)
     w = list.first
-    while w != NULL and w.pid != wanted.pid:
+    while w != NULL and (w.pid != wanted.pid or w.generation != fork_generation):
         w = w.next
     if w == NULL:
         wanted.next = list.first
@@ -129,6 +130,7 @@ cdef int child_watch(ChildList *list, pid_t pid, ChildCallback cb, void *opaque,
         return -ENOMEM
     w.list = list
     w.pid = pid
+    w.generation = fork_generation
     w.cb = cb
     w.opaque = opaque
     w.release = release
@@ -157,19 +159,26 @@ cdef int give_up(ChildList *list, ChildWatch *w, int rc) noexcept nogil:
     return rc
 
 
+cdef void drop(ChildList *list, ChildWatch *w) noexcept nogil:
+    unlink_watch(list, w)
+    if w.pidfd >= 0:
+        fd_table_set(list.fds, w.pidfd, FD_INTERNAL, NULL, NULL, NULL, NULL, NULL, False)
+        close(w.pidfd)
+    if w.release != NULL:
+        w.release(w.opaque)
+    free(w)
+
+
 cdef void child_list_drop(ChildList *list) noexcept nogil:
-    cdef ChildWatch *w
-    while list.first != NULL:
-        w = list.first
-        list.first = w.next
-        list.count -= 1
-        if w.pidfd >= 0:
-            fd_table_set(list.fds, w.pidfd, FD_INTERNAL, NULL, NULL, NULL, NULL, NULL, False)
-            close(w.pidfd)
-        if w.release != NULL:
-            w.release(w.opaque)
-        free(w)
+    cdef ChildWatch *w = list.first
+    cdef ChildWatch *next_
+    while w != NULL:
+        next_ = w.next
+        if w.generation != fork_generation:
+            drop(list, w)
+        w = next_
 
 
 cdef void child_list_destroy(ChildList *list) noexcept nogil:
-    child_list_drop(list)
+    while list.first != NULL:
+        drop(list, list.first)

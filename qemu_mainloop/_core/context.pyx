@@ -146,12 +146,10 @@ cdef void fork_lock(void *owner) noexcept nogil:
     cdef AioContext *ctx = <AioContext *> owner
     mutex_lock(&ctx.lock)
     mutex_lock(&ctx.bhs.lock)
-    mutex_lock(&ctx.hosting.lock)
 
 
 cdef void fork_unlock(void *owner) noexcept nogil:
     cdef AioContext *ctx = <AioContext *> owner
-    mutex_unlock(&ctx.hosting.lock)
     mutex_unlock(&ctx.bhs.lock)
     mutex_unlock(&ctx.lock)
 
@@ -164,6 +162,9 @@ cdef void fork_child(void *owner) noexcept nogil:
         ctx.depth = 0
         ctx.polling.walks = 0
     ctx.wakeup.notify_me = 0
+    # It is held while the clocks' lock is taken, so it cannot be held over a fork; what
+    # it guards is computed anew.
+    mutex_init(&ctx.hosting.lock)
     fd_table_forget(&ctx.fds)
     bh_queue_repair(&ctx.bhs)
     timer_group_repair(&ctx.timers)
@@ -581,7 +582,9 @@ cdef int context_set_fdmon(AioContext *ctx, const char *name) noexcept nogil:
     mutex_lock(&ctx.lock)
     old = ctx.fds.mon
     ctx.fds.mon = fresh
-    ctx.named_fdmon = NULL if name == NULL else fresh.ops.name
+    ctx.named_fdmon = fresh.ops.name
+    if name == NULL:
+        ctx.named_fdmon = NULL
     fd_table_restart(&ctx.fds)
     mutex_unlock(&ctx.lock)
     atomic_store_release_size(&ctx.wakeup.poller, 0)

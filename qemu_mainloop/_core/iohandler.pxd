@@ -66,6 +66,7 @@ cdef struct FdTable:
     int count                # handlers and wait objects
     int dead
     int muted
+    int stale_waits          # in a row, that had a report which fits no registration
     bint must_rebuild
     int rebuilds             # counted, for info()
     uint32_t last_tag

@@ -21,6 +21,9 @@ cdef enum:
     # A handler that was called this often is verified: its descriptor may have been
     # closed while a duplicate keeps the file, and the kernel's entry, alive.
     VERIFY_CALLS = 8
+    # Waits in a row with a report that fits no registration, before the kernel's set is
+    # made anew.
+    STALE_WAITS = 3
     # How long a descriptor is left alone that reports only what nobody asked for (it
     # has hung up, and only its writability is watched): no spin, and no loss.
     MUTE_NS = 10000000
@@ -403,38 +406,44 @@ cdef bint fd_table_ask(FdTable *t, Dispatch *d) noexcept nogil:
 
 cdef void fd_table_collect(FdTable *t, int n) noexcept nogil:
     cdef int i
+    cdef bint stale = False
     mutex_lock(t.lock)
     for i in range(n):
-        collect_one(t, &t.reports[i])
+        stale = collect_one(t, &t.reports[i]) or stale
+    t.stale_waits = t.stale_waits + 1 if stale else 0
+    if t.stale_waits >= STALE_WAITS:
+        t.stale_waits = 0
+        t.must_rebuild = True
     mutex_unlock(t.lock)
 
 
-cdef void collect_one(FdTable *t, const FDReady *r) noexcept nogil:
+# True: the report fits no registration.
+cdef bint collect_one(FdTable *t, const FDReady *r) noexcept nogil:
     cdef FdSlot *slot
     cdef FdHandler *h
     if r.fd < 0 or r.fd >= t.size:
-        return
+        return False
     slot = &t.slots[r.fd]
     h = slot.handler
     if r.tag != slot.kernel_tag or slot.kernel_events == 0:
-        # An entry that outlived its number: the kernel cannot be told to forget it.
-        t.must_rebuild = t.must_rebuild or not slot.changed
-        return
+        # An entry that outlived its number, which the kernel cannot be told to forget;
+        # or one that was removed while we waited, which does not come again.
+        return not slot.changed
     if h == NULL or h.tag != r.tag:
-        return                           # replaced while we waited: applied next time
+        return False                     # replaced while we waited: applied next time
     if h.kind == FD_NOTIFIER:
         notifier_clear(&t.wakeup.notifier)
-        return
+        return False
     if r.events & POLLNVAL:
         bury(t, r.fd)
-        return
+        return False
     h.calls += 1
     if h.calls >= VERIFY_CALLS:
         h.calls = 0
         if not fd_is_open(r.fd):
             bury(t, r.fd)
             t.must_rebuild = True        # the file lives on in a duplicate
-            return
+            return False
     h.revents |= r.events
     if not h.is_ready:
         h.is_ready = True
@@ -444,6 +453,7 @@ cdef void collect_one(FdTable *t, const FDReady *r) noexcept nogil:
         else:
             t.ready_last.ready_next = h
         t.ready_last = h
+    return False
 
 
 cdef void mute(FdTable *t, FdHandler *h) noexcept nogil:

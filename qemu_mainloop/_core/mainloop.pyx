@@ -1,9 +1,9 @@
 # The process's main loop.
 
-from qemu_mainloop._core.context cimport context_new
+from qemu_mainloop._core.context cimport context_new, context_unref
 from qemu_mainloop._core.fork cimport ForkMember, fork_join
 from qemu_mainloop._core.lock cimport lock_acquire, lock_init, lock_repair
-from qemu_mainloop._sys.atomic cimport atomic_store_release_ptr
+from qemu_mainloop._sys.atomic cimport atomic_load_acquire_ptr, atomic_store_release_ptr
 from qemu_mainloop._sys.thread cimport Mutex, mutex_init, mutex_lock, mutex_unlock
 
 cdef Mutex making
@@ -13,20 +13,24 @@ main_context = NULL
 
 
 cdef int main_loop_make(bint *made) noexcept nogil:
+    # The context joins the list of fork members, so it is made before the lock is taken.
     cdef AioContext *ctx = NULL
-    cdef bint locked
     cdef int rc = 0
     made[0] = False
+    if atomic_load_acquire_ptr(&main_context) != NULL:
+        return 0
+    rc = context_new(&ctx, &iothread_lock)
+    if rc < 0:
+        return rc
     mutex_lock(&making)
     if main_context == NULL:
-        rc = context_new(&ctx, &iothread_lock)
-        if rc == 0:
-            # Nobody else can want it before the context is known.
-            locked = lock_acquire(&iothread_lock, 0) == 0
-            atomic_store_release_ptr(&main_context, ctx)
-            made[0] = locked
+        # Nobody else can want the lock before the context is known.
+        made[0] = lock_acquire(&iothread_lock, 0) == 0
+        atomic_store_release_ptr(&main_context, ctx)
+        ctx = NULL
     mutex_unlock(&making)
-    return rc
+    context_unref(ctx)
+    return 0
 
 
 cdef void fork_lock(void *owner) noexcept nogil:

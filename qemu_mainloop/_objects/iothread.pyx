@@ -40,6 +40,7 @@ cdef class IOThread:
         self.name_ = name
         self.generation = fork_generation
         self.its_loop = loop_of_context(iothread_context(self.thread))
+        self.its_loop.has_thread = True
         running.add(self)
 
     def __dealloc__(self):
@@ -79,6 +80,7 @@ cdef class IOThread:
         if iothread_end(self.thread) == -EDEADLK:
             raise RuntimeError(f"{self!r} cannot be stopped from its own thread")
         self.stopped = True
+        self.its_loop.has_thread = False
         running.discard(self)
 
     def __enter__(self):

@@ -10,6 +10,7 @@ cdef class MainLoop(LoopCore):
     cdef int stopping
     cdef int64_t busy_max_ns
     cdef object iothread_lock
+    cdef bint has_thread         # an IOThread runs it
 
     cdef int fill(self, AioContext *ctx) except -1
     cdef int name_fdmon(self, object fdmon) except -1

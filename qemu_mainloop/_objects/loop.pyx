@@ -450,11 +450,13 @@ cdef class MainLoop(LoopCore):
         as long as the process.
 
         Raises:
-            RuntimeError: the loop is in an iteration.
+            RuntimeError: the loop is in an iteration, or an IOThread runs it.
         """
         cdef FdHandler handler
         if self.closed:
             return
+        if self.has_thread:
+            raise RuntimeError(f"{self!r} is run by an IOThread, which is to be stopped first")
         if context_is_polled(self.ctx):
             raise RuntimeError(f"{self!r} cannot be closed inside its own wait()")
         self.untrap_all()

@@ -155,9 +155,10 @@ static inline void thread_set_name(const char *name)
 /* May other threads of this process take its signals? */
 static inline int process_has_threads(void)
 {
-#if defined(__GLIBC__) && __GLIBC_PREREQ(2, 32)
-    extern char __libc_single_threaded;
-    return !__libc_single_threaded;
+#ifdef __GLIBC__
+    /* Weak, for a library built on a C library that does not have it yet. */
+    extern char __libc_single_threaded __attribute__((weak));
+    return !&__libc_single_threaded || !__libc_single_threaded;
 #else
     return 1;
 #endif

@@ -191,7 +191,9 @@ def project_environment(tmp_path_factory):
     source = tmp_path_factory.mktemp("nbd-export") / "project"
     target = source.parent / "installed"
     shutil.copytree(PROJECT, source)
+    # What is imported is what is installed, also when the tests run in the source tree.
     environment = os.environ | {
+        "PYTHONSAFEPATH": "1",
         "PATH": os.pathsep.join((os.path.dirname(sys.executable), os.environ.get("PATH", ""))),
     }
     subprocess.run(

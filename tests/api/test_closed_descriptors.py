@@ -1,0 +1,252 @@
+"""Descriptors closed while they are registered, numbers used again, and what a peer sees."""
+
+import errno
+import os
+import socket
+
+import pytest
+
+import qemu_mainloop as q
+
+pytestmark = pytest.mark.timeout(20)
+
+MOST_STRAY_CALLS = 8
+
+
+def pass_time(loop, ms):
+    """Run the loop for so long; how many iterations it took."""
+    ticks = []
+    before = loop.info()["iterations"]
+    timer = loop.timer_new(lambda: ticks.append(1))
+    timer.mod_ns(q.clock_get_ns() + ms * 1_000_000)
+    assert loop.run_until(lambda: ticks, timeout=10)
+    return loop.info()["iterations"] - before
+
+
+def dup_to(fd, number):
+    """Make number a name of fd's file, as a program that opens another file gets it."""
+    os.dup2(fd, number, inheritable=False)
+
+
+@pytest.fixture
+def other_pipe():
+    ends = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    yield ends
+    for fd in ends:
+        os.close(fd)
+
+
+@pytest.fixture(params=["dup alive", "no dup"])
+def closed_number(request, loop, pipe):
+    """A number closed under its handler while data waits; its calls are counted."""
+    calls = []
+    loop.set_fd_handler(pipe[0], read=lambda: calls.append("stray"))
+    os.write(pipe[1], b"x")
+    loop.wait(True)
+    calls.clear()
+    duplicate = os.dup(pipe[0]) if request.param == "dup alive" else None
+    os.close(pipe[0])
+    yield pipe[0], calls
+    if duplicate is not None:
+        os.close(duplicate)
+
+
+def test_closed_descriptor_does_not_spin(loop, closed_number):
+    """Row "descriptor closed while registered": no spin (C18, D6)."""
+    assert pass_time(loop, 100) < 40
+
+
+def test_closed_descriptor_makes_few_stray_calls(loop, closed_number):
+    """Row "descriptor closed while registered": at most 8 stray callbacks (C18, D6)."""
+    _, calls = closed_number
+    pass_time(loop, 50)
+    assert len(calls) <= MOST_STRAY_CALLS
+
+
+def test_closed_descriptor_leaves_others_undisturbed(loop, closed_number, other_pipe):
+    """Row "descriptor closed while registered": others undisturbed (C18, D3)."""
+    calls = []
+    loop.set_fd_handler(other_pipe[0], lambda: calls.append(os.read(other_pipe[0], 1)))
+    for n in range(1, 21):
+        os.write(other_pipe[1], b"y")
+        assert loop.run_until(lambda n=n: len(calls) == n, timeout=5)
+    assert calls == [b"y"] * 20
+
+
+def test_closed_descriptor_shows_in_info(loop, closed_number):
+    """Row "descriptor closed while registered": info() shows it."""
+    assert loop.info()["closed_descriptors"] == 1
+
+
+def test_removing_a_closed_descriptor_ends_its_calls(loop, closed_number):
+    """Row "descriptor closed while registered", removed afterwards (B7)."""
+    number, calls = closed_number
+    loop.set_fd_handler(number)
+    assert pass_time(loop, 50) < 40
+    assert calls == []
+    assert loop.info()["closed_descriptors"] == 0
+
+
+def test_number_registered_anew_works_at_once(loop, closed_number, other_pipe):
+    """Row "descriptor closed while registered": a later registration works at once (D6)."""
+    number, calls = closed_number
+    news = []
+    dup_to(other_pipe[0], number)
+    try:
+        loop.set_fd_handler(number, read=lambda: news.append(os.read(number, 10)))
+        calls.clear()
+        os.write(other_pipe[1], b"new")
+        loop.wait(True)
+        assert news == [b"new"]
+        assert pass_time(loop, 50) < 40
+        assert calls == []
+        assert news == [b"new"]
+    finally:
+        loop.set_fd_handler(number)
+        os.close(number)
+
+
+def test_number_registered_anew_after_the_loop_noticed_works_at_once(
+        loop, closed_number, other_pipe):
+    """Row "descriptor closed while registered": a later registration works at once (D6)."""
+    number, _ = closed_number
+    news = []
+    pass_time(loop, 20)
+    dup_to(other_pipe[0], number)
+    try:
+        loop.set_fd_handler(number, read=lambda: news.append(os.read(number, 10)))
+        os.write(other_pipe[1], b"new")
+        loop.wait(True)
+        assert news == [b"new"]
+        assert loop.info()["closed_descriptors"] == 0
+    finally:
+        loop.set_fd_handler(number)
+        os.close(number)
+
+
+def test_number_removed_then_reused_works_at_once(loop, closed_number, other_pipe):
+    """Row "descriptor closed while registered": removed late, its number another file's (D6)."""
+    number, calls = closed_number
+    news = []
+    loop.set_fd_handler(number)
+    dup_to(other_pipe[0], number)
+    try:
+        loop.set_fd_handler(number, read=lambda: news.append(os.read(number, 10)))
+        os.write(other_pipe[1], b"new")
+        loop.wait(True)
+        assert news == [b"new"]
+        assert calls == []
+    finally:
+        loop.set_fd_handler(number)
+        os.close(number)
+
+
+def test_number_reused_but_not_registered_anew_does_not_crash(loop, closed_number, other_pipe):
+    """Row "descriptor closed while registered": undefined, but no crash."""
+    number, _ = closed_number
+    dup_to(other_pipe[0], number)
+    try:
+        os.write(other_pipe[1], b"y")
+        for _ in range(30):
+            loop.wait(True)
+    finally:
+        loop.set_fd_handler(number)
+        os.close(number)
+    assert loop.wait(True) == 0
+
+
+def test_closed_number_registered_again_is_refused_once_noticed(loop, closed_number):
+    """Row "when a change takes effect": without a live registration it is checked (EBADF)."""
+    number, _ = closed_number
+    loop.info()
+    with pytest.raises(OSError) as caught:
+        loop.set_fd_handler(number, read=print)
+    assert caught.value.errno == errno.EBADF
+
+
+def test_descriptor_closed_before_the_loop_was_told_makes_no_call(loop, pipe):
+    """D10: closed between registration and the next wait."""
+    calls = []
+    os.write(pipe[1], b"x")
+    loop.set_fd_handler(pipe[0], lambda: calls.append("r"), lambda: calls.append("w"))
+    os.close(pipe[0])
+    assert pass_time(loop, 50) < 40
+    assert calls == []
+
+
+def test_descriptor_closed_in_its_own_callback_does_not_spin(loop, pipe):
+    """Row "descriptor closed while registered", by the callback itself."""
+    calls = []
+
+    def read():
+        calls.append("read")
+        os.close(pipe[0])
+
+    loop.set_fd_handler(pipe[0], read=read)
+    os.write(pipe[1], b"x")
+    assert loop.wait() == 1
+    assert pass_time(loop, 50) < 40
+    assert calls == ["read"]
+
+
+def test_all_handlers_with_closed_descriptors_leave_an_idle_loop(loop):
+    """C18: many at once."""
+    calls = []
+    pairs = [socket.socketpair() for _ in range(40)]
+    for a, b in pairs:
+        loop.set_fd_handler(a.fileno(), read=lambda: calls.append("stray"))
+        b.send(b"x")
+    for pair in pairs:
+        for end in pair:
+            end.close()
+    assert pass_time(loop, 50) < 40
+    assert calls == []
+    assert loop.info()["closed_descriptors"] == 40
+
+
+def test_busy_handler_whose_descriptor_is_open_is_not_taken_for_closed(loop, pipe):
+    """Row "descriptor closed while registered": ready again and again is only verified."""
+    calls = []
+    loop.set_fd_handler(pipe[1], write=lambda: calls.append("write"))
+    for _ in range(50):
+        assert loop.wait() == 1
+    assert len(calls) == 50
+    assert loop.info()["closed_descriptors"] == 0
+
+
+def test_peer_sees_the_end_at_once_after_removal_and_close(loop, sockets):
+    """Row "removal then close()": the peer sees EOF at once (D10)."""
+    a, b = sockets
+    loop.set_fd_handler(a, read=print)
+    loop.wait(True)
+    loop.set_fd_handler(a)
+    a.close()
+    assert b.recv(10) == b""
+
+
+def test_peer_sees_the_end_at_once_after_removal_and_close_in_a_callback(loop, sockets):
+    """Row "removal then close()", inside an iteration (D10)."""
+    a, b = sockets
+    seen = []
+
+    def read():
+        a.recv(10)
+        loop.set_fd_handler(a)
+        a.close()
+        seen.append(b.recv(10))
+
+    loop.set_fd_handler(a, read=read)
+    b.send(b"x")
+    loop.wait()
+    assert seen == [b""]
+
+
+def test_peer_sees_the_end_when_a_watched_idle_socket_is_closed(loop, sockets):
+    """D10: the registration itself must not keep the file open for longer than a wait."""
+    a, b = sockets
+    loop.set_fd_handler(a, read=print)
+    for _ in range(20):
+        loop.wait(True)
+    a.close()
+    loop.wait(True)
+    assert b.recv(10) == b""

@@ -1,0 +1,227 @@
+"""fd handlers: who is called, when, how often, and what comes back from wait()."""
+
+import os
+import socket
+import struct
+
+import pytest
+
+import qemu_mainloop as q
+
+pytestmark = pytest.mark.timeout(20)
+
+
+def test_readable_descriptor_calls_read(loop, pipe):
+    calls = []
+    loop.set_fd_handler(pipe[0], read=lambda: calls.append(os.read(pipe[0], 10)))
+    os.write(pipe[1], b"x")
+    assert loop.wait() == 1
+    assert calls == [b"x"]
+
+
+def test_silent_descriptor_calls_nobody(loop, pipe):
+    """An event that was never set: a non-blocking wait finds nothing."""
+    calls = []
+    loop.set_fd_handler(pipe[0], read=lambda: calls.append("read"))
+    assert [loop.wait(True) for _ in range(3)] == [0, 0, 0]
+    assert calls == []
+
+
+def test_writable_descriptor_calls_write(loop, pipe):
+    calls = []
+    loop.set_fd_handler(pipe[1], write=lambda: calls.append("write"))
+    assert loop.wait() == 1
+    assert calls == ["write"]
+
+
+def test_full_pipe_does_not_call_write_until_it_is_read(loop, pipe):
+    calls = []
+    with pytest.raises(BlockingIOError):
+        while True:
+            os.write(pipe[1], bytes(65536))
+    loop.set_fd_handler(pipe[1], write=lambda: calls.append("write"))
+    assert loop.wait(True) == 0
+    while len(os.read(pipe[0], 1 << 20)) == 1 << 20:
+        pass
+    assert loop.wait(True) == 1
+    assert calls == ["write"]
+
+
+def test_read_runs_before_write_and_both_count_once(loop, sockets):
+    """Row "fd handler": read first; row "main_loop_wait returns": read and write count once."""
+    a, b = sockets
+    calls = []
+    loop.set_fd_handler(a, lambda: calls.append("read"), lambda: calls.append("write"))
+    b.send(b"x")
+    assert loop.wait() == 1
+    assert calls == ["read", "write"]
+
+
+def test_write_does_not_run_when_read_removed_the_handler(loop, sockets):
+    """Row "changed during dispatch": a removed handler does not run."""
+    a, b = sockets
+    calls = []
+
+    def read():
+        calls.append("read")
+        loop.set_fd_handler(a)
+
+    loop.set_fd_handler(a, read, lambda: calls.append("write"))
+    b.send(b"x")
+    assert loop.wait() == 1
+    assert calls == ["read"]
+
+
+def test_undrained_descriptor_is_reported_again(loop, pipe):
+    """Row "fd handler": level-triggered."""
+    calls = []
+    loop.set_fd_handler(pipe[0], read=lambda: calls.append("read"))
+    os.write(pipe[1], b"x")
+    assert [loop.wait(), loop.wait(), loop.wait(True)] == [1, 1, 1]
+    assert len(calls) == 3
+
+
+def test_setting_again_replaces_both_callbacks(loop, sockets):
+    """Row "fd handler": one per descriptor; setting replaces."""
+    a, b = sockets
+    calls = []
+    loop.set_fd_handler(a, read=lambda: calls.append("old read"))
+    loop.set_fd_handler(a, write=lambda: calls.append("new write"))
+    b.send(b"x")
+    assert loop.wait(True) == 1
+    assert calls == ["new write"]
+    assert loop.info()["handlers"] == 1
+
+
+def test_handler_replaced_between_waits_hears_of_what_was_ready(loop, pipe):
+    """Row "when a change takes effect": a replacement is applied before the next wait."""
+    calls = []
+    os.write(pipe[1], b"x")
+    loop.set_fd_handler(pipe[0], read=lambda: calls.append("old"))
+    loop.wait(True)
+    for i in range(10):
+        loop.set_fd_handler(pipe[0], read=lambda i=i: calls.append(i))
+    assert loop.wait(True) == 1
+    assert calls == ["old", 9]
+
+
+def test_removed_handler_is_not_called(loop, pipe):
+    calls = []
+    loop.set_fd_handler(pipe[0], read=lambda: calls.append("read"))
+    os.write(pipe[1], b"x")
+    loop.set_fd_handler(pipe[0])
+    assert loop.wait(True) == 0
+    assert calls == []
+    assert loop.info()["handlers"] == 0
+
+
+def test_removing_what_was_never_registered_is_no_error(loop, pipe):
+    """B7: an unknown descriptor, one beyond the table, one that is not open."""
+    loop.set_fd_handler(pipe[0])
+    loop.set_fd_handler(pipe[0], None, None)
+    loop.set_fd_handler(1_000_000)
+    assert loop.wait(True) == 0
+
+
+def test_hang_up_calls_read_which_sees_the_end(loop, pipe):
+    """Row "fd handler": read runs on IN/HUP/ERR."""
+    calls = []
+    loop.set_fd_handler(pipe[0], read=lambda: calls.append(os.read(pipe[0], 10)))
+    os.close(pipe[1])
+    assert loop.wait() == 1
+    assert calls == [b""]
+
+
+def test_error_calls_write(loop, pipe):
+    """Row "fd handler": write runs on OUT/ERR."""
+    calls = []
+    with pytest.raises(BlockingIOError):
+        while True:
+            os.write(pipe[1], bytes(65536))
+    loop.set_fd_handler(pipe[1], write=lambda: calls.append("write"))
+    os.close(pipe[0])
+    assert loop.wait() == 1
+    assert calls == ["write"]
+
+
+def test_error_calls_read(loop, pipe):
+    """Row "fd handler": read runs on ERR, of a pipe whose reader is gone."""
+    calls = []
+    loop.set_fd_handler(pipe[1], read=lambda: calls.append("read"))
+    assert loop.wait(True) == 0
+    os.close(pipe[0])
+    assert loop.wait() == 1
+    assert calls == ["read"]
+
+
+@pytest.mark.network
+def test_reset_connection_calls_read_and_write_in_one_iteration(loop):
+    """Row "fd handler": IN, HUP and ERR together are one read and one write."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        client = socket.create_connection(server.getsockname())
+        peer, _ = server.accept()
+    calls = []
+    with client, peer:
+        loop.set_fd_handler(client, lambda: calls.append("r"), lambda: calls.append("w"))
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        peer.close()
+        assert loop.run_until(lambda: "r" in calls, timeout=10)
+        assert calls[-2:] == ["r", "w"]
+        loop.set_fd_handler(client)
+
+
+def test_hang_up_that_nobody_asked_for_does_not_spin(loop, pipe):
+    """Row "fd handler": write does not run on HUP; the loop does not spin on it either."""
+    calls, ticks = [], []
+    loop.set_fd_handler(pipe[0], write=lambda: calls.append("write"))
+    os.close(pipe[1])
+    timer = loop.timer_new(lambda: ticks.append(1))
+    before = loop.info()["iterations"]
+    timer.mod_ns(q.clock_get_ns() + 100_000_000)
+    assert loop.run_until(lambda: ticks, timeout=10)
+    assert calls == []
+    assert loop.info()["iterations"] - before < 40
+
+
+def test_each_of_two_ready_descriptors_is_called_and_counted(loop, sockets):
+    """Row "main_loop_wait returns": the number of descriptors whose callbacks were due."""
+    calls = []
+    for end in sockets:
+        loop.set_fd_handler(end, write=lambda end=end: calls.append(end))
+    assert loop.wait() == 2
+    assert sorted(map(id, calls)) == sorted(map(id, sockets))
+
+
+def test_one_of_a_hundred_descriptors_is_the_only_one_called(loop):
+    """More descriptors than any threshold of QEMU's between poll and epoll."""
+    fds = [os.eventfd(0, os.EFD_NONBLOCK) for _ in range(100)]
+    try:
+        calls = []
+        for fd in fds:
+            loop.set_fd_handler(fd, read=lambda fd=fd: calls.append((fd, os.eventfd_read(fd))))
+        os.eventfd_write(fds[57], 1)
+        assert loop.wait() == 1
+        assert calls == [(fds[57], 1)]
+        assert loop.wait(True) == 0
+    finally:
+        for fd in fds:
+            loop.set_fd_handler(fd)
+            os.close(fd)
+
+
+def test_callback_that_sets_its_event_again_runs_once_an_iteration(loop, pipe):
+    calls = []
+
+    def read():
+        os.read(pipe[0], 10)
+        calls.append("read")
+        if len(calls) < 10:
+            os.write(pipe[1], b"x")
+
+    loop.set_fd_handler(pipe[0], read=read)
+    os.write(pipe[1], b"x")
+    for n in range(1, 11):
+        assert loop.wait(True) == 1
+        assert len(calls) == n
+    assert loop.wait(True) == 0
+
