@@ -359,9 +359,8 @@ def address(text):
 
 
 def parse_args(args):
-    split = args.index("--") if "--" in args else len(args)
     parser = argparse.ArgumentParser(
-        prog="console_server.py", usage="%(prog)s [options] [-- COMMAND [ARG ...]]",
+        prog="console_server.py", usage="%(prog)s [options] [--] [COMMAND [ARG ...]]",
         description="Share the console of a command (default: Python) on a socket.")
     option = parser.add_argument
     option("--listen", type=address, default="unix:console.sock", metavar="ADDRESS",
@@ -371,10 +370,12 @@ def parse_args(args):
            help="drop a client that types nothing for so long (0: never)")
     option("--scrollback", type=int, default=65536, metavar="BYTES", dest="scrollback_bytes",
            help="earlier output that a newcomer gets (%(default)s)")
-    options = parser.parse_args(args[:split])
+    option("command", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    options = parser.parse_args(args)
     if options.max_clients < 1 or options.scrollback_bytes < 0 or options.idle_timeout_s < 0:
         parser.error("--max-clients is at least 1; --scrollback, --idle-timeout are not negative")
-    return options, args[split + 1 :] or [sys.executable, "-i", "-q"]
+    argv = options.command[options.command[:1] == ["--"] :]
+    return options, argv or [sys.executable, "-i", "-q"]
 
 
 def main(loop, args):

@@ -288,15 +288,17 @@ cdef int remove(FdTable *t, int fd, int kind) noexcept nogil:
 
 
 cdef int add(FdTable *t, int fd, FdHandler *h) noexcept nogil:
-    cdef FdSlot *slot
-    if fd >= t.size and grow(t, fd) < 0:
-        return -ENOMEM
-    slot = &t.slots[fd]
-    if slot.handler != NULL and slot.handler.kind != h.kind and h.kind < FD_INTERNAL:
-        return -EBUSY
-    if slot.handler == NULL or slot.is_dead:
+    cdef FdSlot *slot = &t.slots[fd] if fd < t.size else NULL
+    if slot == NULL or slot.handler == NULL or slot.is_dead:
+        # Before the table grows: the kernel's numbers are bounded, the caller's are not.
         if not fd_is_open(fd):
             return -EBADF
+    if slot == NULL:
+        if grow(t, fd) < 0:
+            return -ENOMEM
+        slot = &t.slots[fd]
+    if slot.handler != NULL and slot.handler.kind != h.kind and h.kind < FD_INTERNAL:
+        return -EBUSY
     if slot.handler != NULL:
         # The context's own descriptors come from the kernel: who registered the
         # number before has closed it without a word.

@@ -4,8 +4,7 @@ cimport cython
 from libc.errno cimport EBUSY, EINVAL
 from libc.stdint cimport INT64_MAX, int64_t
 
-import os
-import signal
+import operator
 import threading
 
 from qemu_mainloop._core.context cimport (
@@ -27,7 +26,7 @@ from qemu_mainloop._objects.callback cimport (
 from qemu_mainloop._objects.fd_handler cimport (
     FdHandler, child_set, fd_handler_set, polling_set, polling_unset, wait_object_set)
 from qemu_mainloop._objects.iothread_lock cimport IothreadLock
-from qemu_mainloop._objects.timer cimport timer_object_new
+from qemu_mainloop._objects.timer cimport clock_number, timer_object_new
 from qemu_mainloop._sys.atomic cimport atomic_exchange_seq_int, atomic_load_seq_int
 from qemu_mainloop._sys.clock cimport clock_monotonic_ns
 from qemu_mainloop._sys.errno cimport ENOTSUP
@@ -110,6 +109,7 @@ cdef class MainLoop(LoopCore):
         cdef Frame frame
         cdef Outcome out
         cdef int rc
+        self.check_open()            # the last user code (a truth value, a predicate) is behind
         frame_push(&frame)
         rc = context_iterate(self.ctx, timeout_ns, &frame.driver, &out)
         frame_pop(&frame)
@@ -131,7 +131,6 @@ cdef class MainLoop(LoopCore):
             Exception: the first one that a callback raised; KeyboardInterrupt and
                 SystemExit win over others, and the rest goes to sys.unraisablehook.
         """
-        self.check_open()
         return self.iterate(0 if nonblocking else -1)
 
     cdef bint take_stop(self) noexcept:
@@ -152,7 +151,6 @@ cdef class MainLoop(LoopCore):
             self.iterate(-1)
             if self.take_stop():
                 return
-            self.check_open()
 
     def stop(self):
         """End the ``run()`` in progress after its iteration, or else the next one.
@@ -185,7 +183,6 @@ cdef class MainLoop(LoopCore):
                 left_ns = end_ns - clock_monotonic_ns()
                 if left_ns < 0:
                     return False
-            self.check_open()
             self.iterate(left_ns)
         return True
 
@@ -218,7 +215,6 @@ cdef class MainLoop(LoopCore):
         """
         cdef int fd
         cdef FdHandler handler, old
-        self.check_open()
         fd = descriptor_of(f)
         if read is not None:
             check_callable(read, "read")
@@ -228,6 +224,7 @@ cdef class MainLoop(LoopCore):
             check_callable(can_read, "can_read")
             if read is None:
                 raise ValueError("can_read needs read")
+        self.check_open()            # after the last user code: f.fileno()
         if read is None and write is None:
             old = self.handlers.pop(fd, None)
             check(fd_table_set(context_fds(self.ctx), fd, FD_HANDLER, NULL, NULL, NULL, NULL,
@@ -257,10 +254,9 @@ cdef class MainLoop(LoopCore):
             TypeError: it is not callable.
             ValueError: there is no such clock.
         """
+        cdef int number = clock_number(clock)
         self.check_open()
-        if not isinstance(clock, int) or not 0 <= clock <= 2:
-            raise ValueError(f"{clock!r} is not a Clock")
-        return timer_object_new(self, callback, clock)
+        return timer_object_new(self, callback, number)
 
     def add_child_watch(self, pid, callback=None):
         """Reap the child when it has exited, and call ``callback(pid, returncode)``.
@@ -275,14 +271,15 @@ cdef class MainLoop(LoopCore):
             TypeError: callback is not callable.
         """
         cdef FdHandler watch
-        self.check_open()
+        cdef long long number = operator.index(pid)
         if callback is not None:
             check_callable(callback, "callback")
-        if pid <= 0:
-            raise ValueError(f"pid {pid} is not positive")
-        if pid > 0x7fffffff:
-            raise ValueError(f"pid {pid} is too large")
-        watch = child_set(self.ctx, pid, callback)
+        if number <= 0:
+            raise ValueError(f"pid {number} is not positive")
+        if number > 0x7fffffff:
+            raise ValueError(f"pid {number} is too large")
+        self.check_open()
+        watch = child_set(self.ctx, <int> number, callback)
         watch.f = self.held
         self.held.add(watch)
 
@@ -298,9 +295,8 @@ cdef class MainLoop(LoopCore):
             TypeError: callback is not callable.
         """
         cdef BottomHalf bh
-        cdef int signo
+        cdef int signo = operator.index(sig)
         self.check_open()
-        signo = int(sig)
         bh = bottom_half_new(self, check_callable(callback, "callback"))
         if signal_trap(signo, bh.bh) < 0:
             raise ValueError(f"signal {signo} cannot be caught")
@@ -315,11 +311,12 @@ cdef class MainLoop(LoopCore):
         Raises:
             RuntimeError: the loop is closed.
         """
+        cdef int signo = operator.index(sig)
         self.check_open()
-        bh = self.traps.pop(int(sig), None)
+        bh = self.traps.pop(signo, None)
         if bh is None:
             return False
-        signal_untrap(int(sig))
+        signal_untrap(signo)
         (<BottomHalf> bh).delete()
         return True
 
@@ -345,13 +342,14 @@ cdef class MainLoop(LoopCore):
         polling_unset(self.ctx, handler)
 
     def _add_wait_object(self, f, func):
-        self.check_open()
         cdef int fd = descriptor_of(f)
+        self.check_open()
         self.handlers["wait object", fd] = wait_object_set(
             self.ctx, fd, check_callable(func, "func"))
 
     def _remove_wait_object(self, f):
         cdef int fd = descriptor_of(f)
+        self.check_open()
         cdef FdHandler handler = self.handlers.pop(("wait object", fd), None)
         fd_table_set(context_fds(self.ctx), fd, FD_WAIT_OBJECT, NULL, NULL, NULL, NULL, NULL,
                      context_is_hosted(self.ctx))
@@ -405,11 +403,12 @@ cdef class MainLoop(LoopCore):
 
     @poll_max_ns.setter
     def poll_max_ns(self, ns):
+        cdef object number = operator.index(ns)
+        if number < 0 or number > INT64_MAX:
+            raise ValueError(f"poll_max_ns {number} is out of range")
         self.check_open()
-        if ns < 0 or ns > INT64_MAX:
-            raise ValueError(f"poll_max_ns {ns} is out of range")
-        check(context_set_poll_params(self.ctx, ns, 0, 0))
-        self.busy_max_ns = ns
+        check(context_set_poll_params(self.ctx, number, 0, 0))
+        self.busy_max_ns = number
 
     @property
     def closed(self):

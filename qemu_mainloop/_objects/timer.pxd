@@ -12,4 +12,5 @@ cdef class Timer:
 
     cdef int arm(self, int64_t expire_ns, bint only_earlier) except -1
 
+cdef int clock_number(object clock) except -1
 cdef Timer timer_object_new(LoopCore loop, object callback, int clock)

@@ -1,6 +1,7 @@
 # class Timer, and the process's clocks for Python.
 
 import enum
+import operator
 
 cimport cython
 from libc.errno cimport EBUSY, EINVAL
@@ -30,8 +31,9 @@ class Clock(enum.IntEnum):
 
 
 cdef int clock_number(object clock) except -1:
-    if isinstance(clock, int) and 0 <= clock < CLOCKS:
-        return clock
+    cdef object number = operator.index(clock) if isinstance(clock, int) else -1
+    if 0 <= number < CLOCKS:
+        return number
     raise ValueError(f"{clock!r} is not a Clock")
 
 

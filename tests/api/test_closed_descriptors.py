@@ -1,6 +1,7 @@
 """Descriptors closed while they are registered, numbers used again, and what a peer sees."""
 
 import errno
+import fcntl
 import os
 import socket
 
@@ -38,17 +39,20 @@ def other_pipe():
 
 @pytest.fixture(params=["dup alive", "no dup"])
 def closed_number(request, loop, pipe):
-    """A number closed under its handler while data waits; its calls are counted."""
+    """A number closed under its handler while data waits; its calls are counted.
+
+    It is a high one, so that nothing else gets it by chance.
+    """
     calls = []
-    loop.set_fd_handler(pipe[0], read=lambda: calls.append("stray"))
+    number = fcntl.fcntl(pipe[0], fcntl.F_DUPFD_CLOEXEC, 200)
+    loop.set_fd_handler(number, read=lambda: calls.append("stray"))
     os.write(pipe[1], b"x")
     loop.wait(True)
     calls.clear()
-    duplicate = os.dup(pipe[0]) if request.param == "dup alive" else None
-    os.close(pipe[0])
-    yield pipe[0], calls
-    if duplicate is not None:
-        os.close(duplicate)
+    if request.param == "no dup":
+        os.close(pipe[0])
+    os.close(number)
+    return number, calls
 
 
 def test_closed_descriptor_does_not_spin(loop, closed_number):

@@ -761,63 +761,82 @@ class TestBounds:
             client.socket.close()
 
 
-# The main loop of a program whose only other thread sits on the GIL, in a C function
-# that says so and waits for a line.
-GIL_HOLDER = """
-import ctypes, os, socket, sys, threading
+# An export in a program of one's own, which tells at the end how often Python was called.
+EMBEDDED = """
+import signal, socket, sys
 import qemu_mainloop
 from nbd_export.server import ExportServer
 
 loop = qemu_mainloop.main_loop()
+loop.add_signal_handler(signal.SIGTERM, loop.stop)
 export = ExportServer(size_bytes=1 << 20)
-listener = socket.socket(socket.AF_UNIX)
-listener.bind(sys.argv[1])
-listener.listen()
-export.listen(listener)
-
-def hold():
-    os.read(0, 1)
-    ctypes.PyDLL(None).system(b"echo holding; read line")
-    loop.stop()
-
-threading.Thread(target=hold).start()
-print("ready", flush=True)
-loop.run()
-export.close()
+with socket.socket(socket.AF_UNIX) as listener:
+    listener.bind(sys.argv[1])
+    listener.listen()
+    export.listen(listener)
+    print("ready", flush=True)
+    loop.run()
+    print(export.client_count, loop.info()["python_callbacks"])
+    export.close()
 """
 
 
-class TestGIL:
-    def test_requests_are_served_while_another_thread_has_it(
-            self, project_environment, tmp_path_factory):
+class TestEmbedded:
+    def test_requests_never_reach_python(self, project_environment, tmp_path_factory):
         path = tmp_path_factory.mktemp("s") / "socket"
         process = subprocess.Popen(
-            [sys.executable, "-c", GIL_HOLDER, str(path)], env=project_environment, text=True,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            [sys.executable, "-c", EMBEDDED, str(path)], env=project_environment, text=True,
+            stdout=subprocess.PIPE)
         try:
             assert process.stdout.readline() == "ready\n"
-            with Client(SimpleNamespace(path=str(path))) as first:
-                first.start()       # so the loop runs, and Python has nothing to do in it
-                process.stdin.write("\n")
-                process.stdin.flush()
-                assert process.stdout.readline() == "holding\n"
-                first.write(0, b"without")
-                with Client(SimpleNamespace(path=str(path))) as second:
-                    assert second.start().read(0, 7) == b"without"
-                assert first.request(WRITE_ZEROES, 0, 1 << 20, flags=NO_HOLE) == (0, b"")
-            process.stdin.write("\n")
-            process.stdin.flush()
-            assert process.wait(TIMEOUT_S) == 0
+            with Client(SimpleNamespace(path=str(path))) as client:
+                client.start().write(0, b"in C")
+                for _ in range(100):
+                    assert client.read(0, 4) == b"in C"
+                process.terminate()
+                client.assert_ended()
+            # One client at the end, and one call: the signal's.
+            assert process.communicate(timeout=TIMEOUT_S)[0] == "1 1\n"
+            assert process.returncode == 0
         finally:
             process.kill()
             process.communicate()
 
-    def test_no_module_could_take_it(self, project_environment):
+    def test_no_module_could_take_the_gil(self, project_environment):
         folder = Path(project_environment["PYTHONPATH"].split(os.pathsep)[0]) / "nbd_export"
         modules = list(folder.glob("*.so"))
         assert len(modules) == 6
         for module in modules:
             assert b"PyGILState_Ensure" not in module.read_bytes()
+
+    def test_misuse_is_an_exception(self, project_environment):
+        script = """
+import qemu_mainloop, socket
+from nbd_export.server import ExportServer
+def fails(kind, call, *arguments, **options):
+    try:
+        call(*arguments, **options)
+    except kind as error:
+        return
+    raise AssertionError((kind, arguments, options))
+fails(RuntimeError, ExportServer, size_bytes=1)
+qemu_mainloop.main_loop()
+fails(ValueError, ExportServer)
+fails(ValueError, ExportServer, size_bytes=1, file=open("/dev/null"))
+fails(ValueError, ExportServer, "nul\\0", size_bytes=1)
+fails(OSError, ExportServer, size_bytes=1 << 63)
+fails(OSError, ExportServer, size_bytes=0)
+export = ExportServer(size_bytes=1)
+closed = socket.socket()
+closed.close()
+fails((OSError, ValueError), export.listen, closed)
+with socket.create_server(("127.0.0.1", 0)) as listener:
+    export.listen(listener)
+    export.close()
+    export.close()
+    fails(RuntimeError, export.listen, listener)
+"""
+        subprocess.run([sys.executable, "-c", script], env=project_environment, check=True)
 
 
 class TestReadOnly:
