@@ -13,9 +13,6 @@ from qemu_mainloop._objects.loop import main_loop as _main_loop
 
 SIG_IPI = int(getattr(_signal, "SIGUSR1", 0))
 
-# (func, opaque, handle of _objects), in the order of registration.
-_polling_callbacks: list = []
-
 
 def _bind(func, opaque):
     """func(opaque) as a callable without arguments; None stays None."""
@@ -163,20 +160,13 @@ def qemu_add_polling_cb(func, opaque):
     Raises:
         TypeError: func is not callable.
     """
-    if not callable(func):
-        raise TypeError(f"func must be callable, not {type(func).__name__}")
-    handle = _main_loop()._add_polling_callback(lambda: func(opaque))
-    _polling_callbacks.append((func, opaque, handle))
+    _main_loop()._add_polling_callback(func, opaque)
     return 0
 
 
 def qemu_del_polling_cb(func, opaque):
     """Remove the first polling callback with that function and opaque, if any."""
-    for i, (known, known_opaque, handle) in enumerate(_polling_callbacks):
-        if known == func and known_opaque is opaque:
-            del _polling_callbacks[i]
-            _main_loop()._remove_polling_callback(handle)
-            return
+    _main_loop()._remove_polling_callback(func, opaque)
 
 
 def qemu_add_wait_object(handle, func, opaque):

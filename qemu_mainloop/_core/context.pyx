@@ -311,7 +311,7 @@ cdef int wait(AioContext *ctx, Iteration *it, int64_t timeout_ns) noexcept nogil
     if atomic_load_i64(&ctx.timers.lists[HOST].earliest_ns) != NEVER_NS:
         watch_wall_clock(ctx)
     if atomic_load_int(&ctx.wakeup.hosted):
-        if ctx.fds.mon.ops.fileno(&ctx.fds.mon) != ctx.hosting.shown_fd:
+        if ctx.fds.rebuilds != ctx.hosting.shown_rebuilds:
             hosting_show(&ctx.hosting)
         hosting_clear(&ctx.hosting)
     if timeout_ns != 0:

@@ -20,6 +20,7 @@ cdef struct Hosting:
     int fd                       # -1: not hosted
     int timer_fd
     int shown_fd                 # the fdmon's or the mirror's, as a member of fd
+    int shown_rebuilds           # of the table, when it became one
     int64_t idle_until_ns        # when idle bottom halves are due; -1: none are
     Mutex lock                   # makes computing and setting the time one step
     FdTable *fds

@@ -68,6 +68,7 @@ cdef int hosting_show(Hosting *h) noexcept nogil:
     if h.shown_fd >= 0:
         hostfd_remove(h.fd, h.shown_fd)
     h.shown_fd = fd
+    h.shown_rebuilds = h.fds.rebuilds
     return hostfd_add(h.fd, fd)
 
 

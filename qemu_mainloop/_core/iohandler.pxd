@@ -40,6 +40,8 @@ cdef struct FdHandler:
     FdCallback release       # called with opaque when nothing refers to it; or NULL
     # The polling thread's:
     bint open_gate           # can_read's last answer
+    bint was_asked           # can_read has been asked at all
+    int watched              # what it was watched for when it was reported
     int revents              # reported, not yet dispatched
     bint is_ready            # in the list of ready ones
     int calls                # since it was last verified

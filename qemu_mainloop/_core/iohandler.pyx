@@ -371,37 +371,41 @@ cdef bint fd_table_has(FdTable *t, int fd, int kind) noexcept nogil:
 
 # ---- asking whether to read
 
+# h was asked, and may have been replaced by its own callback: then its successor has
+# the answer.  The lock is held.
+cdef void take_answer(FdTable *t, FdHandler *h, bint answer) noexcept nogil:
+    cdef FdHandler *now = t.slots[h.fd].handler
+    if now == NULL or now.can_read == NULL or (now != h and now.was_asked):
+        return
+    now.was_asked = True
+    if now.open_gate != answer:
+        now.open_gate = answer
+        note_change(t, h.fd)
+
+
 cdef bint fd_table_ask(FdTable *t, Dispatch *d) noexcept nogil:
     # A callback may remove any gate, its own included, and add some: removed nodes
     # keep their place in the walk until the sweep, new ones stand before it.
     cdef FdHandler *h
     cdef bint answer
-    cdef uint32_t last_tag
     mutex_lock(t.lock)
     h = t.gates
-    last_tag = t.last_tag
-    mutex_unlock(t.lock)
     while h != NULL:
-        if not atomic_load_acquire_int(&h.removed):
+        if not h.removed:
+            mutex_unlock(t.lock)
             dispatch_switch(d, h.in_runtime)
             answer = h.can_read(h.opaque) != 0
             if dispatch_forked(d):
                 return False
             mutex_lock(t.lock)
-            if not h.removed and answer != h.open_gate:
-                h.open_gate = answer
-                note_change(t, h.fd)
-            h = h.gate_next
-            mutex_unlock(t.lock)
-        else:
-            mutex_lock(t.lock)
-            h = h.gate_next
-            mutex_unlock(t.lock)
-    mutex_lock(t.lock)
+            take_answer(t, h, answer)
+        h = h.gate_next
+    # The newest stand in front; whoever was not asked did not have its turn.
     h = t.gates
-    answer = h == NULL or <int> (h.tag - last_tag) <= 0
+    while h != NULL and h.was_asked:
+        h = h.gate_next
     mutex_unlock(t.lock)
-    return answer
+    return h == NULL
 
 
 # ---- reports
@@ -447,6 +451,7 @@ cdef bint collect_one(FdTable *t, const FDReady *r) noexcept nogil:
             t.must_rebuild = True        # the file lives on in a duplicate
             return False
     h.revents |= r.events
+    h.watched = slot.kernel_events
     if not h.is_ready:
         h.is_ready = True
         h.ready_next = NULL
@@ -486,7 +491,10 @@ cdef int fd_table_dispatch(FdTable *t, Dispatch *d, bint *progress) noexcept nog
                  and (h.can_read == NULL or h.open_gate))
         writes = h.io_write != NULL and revents & (POLLOUT | POLLERR)
         if not reads and not writes:
-            mute(t, h)
+            # Unless a nested iteration closed the gate that was open when it was
+            # reported: then the next wait does not watch it anyway.
+            if not (h.can_read != NULL and h.watched & POLLIN):
+                mute(t, h)
             continue
         progress[0] = True
         if h.kind <= FD_WAIT_OBJECT:

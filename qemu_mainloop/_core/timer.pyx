@@ -416,20 +416,41 @@ cdef bint in_virtual_callback() noexcept nogil:
     return False
 
 
+cdef int64_t earliest_after(TimerGroup *g, int64_t after_ns) noexcept nogil:
+    cdef TimerList *list = &g.lists[VIRTUAL]
+    cdef int64_t first_ns
+    cdef int i
+    mutex_lock(g.lock)
+    first_ns = list.earliest_ns
+    if first_ns <= after_ns:
+        # Somebody armed it for the past: who is behind it in the heap?
+        first_ns = NEVER_NS
+        for i in range(list.armed):
+            if after_ns < list.heap[i].expire_ns < first_ns:
+                first_ns = list.heap[i].expire_ns
+    mutex_unlock(g.lock)
+    return first_ns
+
+
 cdef int64_t next_instant(int64_t after_ns) noexcept nogil:
-    # The earliest armed time here; what was due before is due at once.
     cdef TimerGroup *g = groups.next
     cdef int64_t first_ns = NEVER_NS
     cdef int64_t ns
     while g != &groups:
         if is_stepped_here(g):
-            ns = atomic_load_i64(&g.lists[VIRTUAL].earliest_ns)
-            if ns < after_ns and ns != NEVER_NS:
-                ns = after_ns
-            if ns < first_ns:
-                first_ns = ns
+            ns = earliest_after(g, after_ns)
+            first_ns = ns if ns < first_ns else first_ns
         g = g.next
     return first_ns
+
+
+cdef bint is_something_due(int64_t now_ns) noexcept nogil:
+    cdef TimerGroup *g = groups.next
+    while g != &groups:
+        if is_stepped_here(g) and atomic_load_i64(&g.lists[VIRTUAL].earliest_ns) <= now_ns:
+            return True
+        g = g.next
+    return False
 
 
 cdef void run_here(int64_t now_ns, uint64_t turn, Dispatch *d) noexcept nogil:
@@ -477,7 +498,7 @@ cdef int64_t clock_advance(int64_t ns, bint relative, Dispatch *d) noexcept nogi
     if target_ns < virtual_ns or (relative and ns < 0):
         mutex_unlock(&clocks_lock)
         return -EINVAL
-    instant_ns = next_instant(virtual_ns)
+    instant_ns = virtual_ns if is_something_due(virtual_ns) else next_instant(virtual_ns)
     while instant_ns <= target_ns and instant_ns != NEVER_NS:
         virtual_ns = instant_ns
         last_turn += 1
@@ -490,11 +511,9 @@ cdef int64_t clock_advance(int64_t ns, bint relative, Dispatch *d) noexcept nogi
             target_ns = virtual_now()
             mutex_unlock(&clocks_lock)
             return target_ns
-        # A timer armed by its callback for now or earlier waits for the next
-        # step, or it would hold the clock here for ever.
-        instant_ns = next_instant(virtual_ns + 1)
-        if virtual_ns == NEVER_NS:
-            break
+        # A timer that a callback arms for now or earlier makes no instant of its own,
+        # or it would hold the clock here for ever: it runs at the next one.
+        instant_ns = next_instant(virtual_ns)
     if target_ns > virtual_ns:
         virtual_ns = target_ns
     target_ns = virtual_ns

@@ -23,7 +23,7 @@
 from libc.errno cimport (
     EAGAIN, EEXIST, EINVAL, ELOOP, ENOENT, ENOMEM, ENOSPC, ENOSYS, EPERM)
 from libc.stdint cimport int64_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc, free
+from libc.stdlib cimport calloc, free, realloc
 
 from qemu_mainloop._core.fdmon cimport FDMon, FDMonOps, FDReady, fdmon_register
 from qemu_mainloop._fdmon.pollset cimport (
@@ -32,16 +32,14 @@ from qemu_mainloop._fdmon.pollset cimport (
 from qemu_mainloop._sys.linux cimport (
     EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD, EpollEvent, epoll_change, epoll_open,
     epoll_wait_ns)
-from qemu_mainloop._sys.posix cimport POLLIN, PollFd, close, poll_wait
+from qemu_mainloop._sys.posix cimport POLLIN, PollFd, close, fd_replace, poll_wait
 from qemu_mainloop._sys.thread cimport SignalMask
-
-cdef enum:
-    EVENTS = 1024
 
 cdef struct Epoll:
     int ep
     PollSet refused          # member 0 is ep, once there are others
-    EpollEvent events[EVENTS]
+    EpollEvent *events       # the polling thread's
+    int capacity
 
 cdef bint has_pwait2 = True
 
@@ -50,6 +48,8 @@ cdef int epoll_open_(FDMon *mon) noexcept nogil:
     cdef Epoll *e = <Epoll *> calloc(1, sizeof(Epoll))
     if e == NULL:
         return -ENOMEM
+    if grow_events(e, 64) < 64:
+        return free_with(e, -ENOMEM)
     e.ep = epoll_open()
     if e.ep < 0:
         return free_with(e, e.ep)
@@ -57,7 +57,19 @@ cdef int epoll_open_(FDMon *mon) noexcept nogil:
     return 0
 
 
+# How many events one call can take, at most `wanted`.
+cdef int grow_events(Epoll *e, int wanted) noexcept nogil:
+    cdef EpollEvent *events
+    if wanted > e.capacity:
+        events = <EpollEvent *> realloc(e.events, wanted * sizeof(EpollEvent))
+        if events != NULL:
+            e.events = events
+            e.capacity = wanted
+    return wanted if wanted < e.capacity else e.capacity
+
+
 cdef int free_with(Epoll *e, int rc) noexcept nogil:
+    free(e.events)
     free(e)
     return rc
 
@@ -66,6 +78,7 @@ cdef void epoll_close(FDMon *mon) noexcept nogil:
     cdef Epoll *e = <Epoll *> mon.state
     close(e.ep)
     pollset_free(&e.refused)
+    free(e.events)
     free(e)
 
 
@@ -151,7 +164,7 @@ cdef int wait_for_both(Epoll *e, int64_t timeout_ns, const SignalMask *mask, FDR
     if e.refused.fds[0].revents:
         found -= 1
         n = max - found if max - found > 1 else 1
-        from_epoll = epoll_wait_ns(e.ep, e.events, n if n < EVENTS else EVENTS, 0, NULL)
+        from_epoll = epoll_wait_ns(e.ep, e.events, grow_events(e, n), 0, NULL)
         from_epoll = report(e, from_epoll, ready) if from_epoll > 0 else 0
     return from_epoll + pollset_report(&e.refused, 1, found, ready + from_epoll,
                                        max - from_epoll)
@@ -162,7 +175,7 @@ cdef int epoll_wait_(FDMon *mon, int64_t timeout_ns, const SignalMask *mask, FDR
     cdef Epoll *e = <Epoll *> mon.state
     cdef int n
     if e.refused.n == 0:
-        n = wait_for_epoll(e, timeout_ns, mask, max if max < EVENTS else EVENTS)
+        n = wait_for_epoll(e, timeout_ns, mask, grow_events(e, max))
         return report(e, n, ready) if n > 0 else n
     return wait_for_both(e, timeout_ns, mask, ready, max)
 
@@ -180,10 +193,11 @@ cdef int epoll_rebuild(FDMon *mon) noexcept nogil:
     cdef int ep = epoll_open()
     if ep < 0:
         return ep
-    close(e.ep)
-    e.ep = ep
+    # The number stays: a descriptor that was closed under its handler leaves a free one,
+    # and nobody expects to find us behind it.
+    ep = fd_replace(e.ep, ep)
     pollset_clear(&e.refused)
-    return 0
+    return ep
 
 
 cdef FDMonOps ops

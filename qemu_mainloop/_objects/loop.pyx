@@ -63,6 +63,7 @@ cdef class MainLoop(LoopCore):
         self.held = set()
         self.handlers = {}
         self.traps = {}
+        self.polling = []
         self.closed = True
 
     def __init__(self, fdmon=None):
@@ -331,15 +332,17 @@ cdef class MainLoop(LoopCore):
         self.check_open()
         self.name_fdmon(fdmon)
 
-    def _add_polling_callback(self, func):
+    def _add_polling_callback(self, func, opaque):
+        check_callable(func, "func")
         self.check_open()
-        handler = polling_set(self.ctx, check_callable(func, "func"))
-        self.held.add(handler)
-        return handler
+        self.polling.append((func, opaque, polling_set(self.ctx, lambda: func(opaque))))
 
-    def _remove_polling_callback(self, FdHandler handler):
-        self.held.discard(handler)
-        polling_unset(self.ctx, handler)
+    def _remove_polling_callback(self, func, opaque):
+        for i, (known, known_opaque, handler) in enumerate(self.polling):
+            if known == func and known_opaque is opaque:
+                del self.polling[i]
+                polling_unset(self.ctx, handler)
+                return
 
     def _add_wait_object(self, f, func):
         cdef int fd = descriptor_of(f)
@@ -467,6 +470,7 @@ cdef class MainLoop(LoopCore):
         for handler in self.handlers.values():
             handler.detach()
         self.handlers.clear()
+        self.polling.clear()
         self.held.clear()
         forget_main_loop(self)
 
@@ -480,12 +484,12 @@ cdef class MainLoop(LoopCore):
                 self._remove_wait_object(key[1])
             else:
                 self.set_fd_handler(key)
+        for item in self.polling:
+            polling_unset(self.ctx, item[2])
         for item in list(self.held):
             if isinstance(item, BottomHalf):
                 (<BottomHalf> item).cancel()
             elif isinstance(item, FdHandler):
-                if (<FdHandler> item).can_read is not None:
-                    polling_unset(self.ctx, item)
                 (<FdHandler> item).detach()
             else:
                 item.delete()

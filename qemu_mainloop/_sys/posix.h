@@ -64,6 +64,19 @@ static inline int poll_wait(PollFd *fds, unsigned n, int64_t timeout_ns,
     return rc < 0 ? -errno : rc;
 }
 
+/* The number fd names the file of fresh from here on; fresh is closed. */
+static inline int fd_replace(int fd, int fresh)
+{
+    int rc;
+
+    do {
+        rc = dup2(fresh, fd);
+    } while (rc < 0 && (errno == EINTR || errno == EBUSY));
+    rc = rc < 0 ? -errno : fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 ? -errno : 0;
+    close(fresh);
+    return rc;
+}
+
 /* Readiness of one descriptor now: poll(2) bits; 0 when the call fails. */
 static inline int fd_poll_now(int fd, int events)
 {

@@ -18,6 +18,7 @@ cdef extern from "qemu_mainloop/_sys/posix.h" nogil:
     ctypedef int pid_t
 
     bint fd_is_open(int fd)
+    int fd_replace(int fd, int fresh)
     int poll_wait(PollFd *fds, unsigned n, int64_t timeout_ns, const SignalMask *mask)
     int fd_poll_now(int fd, int events)
     int child_look(pid_t pid)
