@@ -143,12 +143,13 @@ class Command(Channel):
     def hang_up(self):
         """End the process as a closing terminal does, then less politely, and see it reaped.
 
-        The loop goes on meanwhile: a command that says goodbye must find its terminal read.
+        The loop goes on meanwhile: a command that says goodbye must find its terminal read.  It
+        leads the terminal's session, so the kernel hangs up on its foreground processes with it.
         """
         for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGKILL):
             if self.returncode is None:
                 with contextlib.suppress(ProcessLookupError):
-                    os.killpg(self.pid, number)
+                    os.kill(self.pid, number)
                 self.loop.run_until(lambda: self.returncode is not None, timeout=GRACE_S)
         self.detach()
         os.close(self.fd)

@@ -143,13 +143,12 @@ cdef inline bint context_is_hosted(AioContext *ctx) noexcept nogil:
 # A non-blocking iteration would find nothing and ask the kernel nothing: read-only,
 # so it needs neither the claim nor the lock.  It may say no too often.
 cdef inline bint context_has_nothing_to_do(AioContext *ctx) noexcept nogil:
-    return (atomic_load_int(&ctx.fds.count) == 0
+    return (atomic_load_int(&ctx.fds.sources) == 0
             and ctx.wakeup.generation == fork_generation
             and not atomic_load_int(&ctx.wakeup.notified)
             and bh_queue_is_empty(&ctx.bhs)
             and fd_table_is_settled(&ctx.fds)
             and atomic_load_int(&ctx.polling.count) == 0
-            and atomic_load_int(&ctx.children.count) == 0
             and not atomic_load_int(&ctx.wakeup.hosted)
             and timer_group_is_quiet(&ctx.timers)
             and (ctx.iothread_lock == NULL or not lock_is_wanted(ctx.iothread_lock)))

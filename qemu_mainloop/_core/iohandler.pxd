@@ -65,7 +65,8 @@ cdef struct FdTable:
     FDReady *reports         # the polling thread's: where wait() reports to
     int max_reports
     int changed              # read without the lock
-    int count                # handlers and wait objects
+    int count                # handlers and wait objects, for info()
+    int sources              # the same and the context's own, but for the notifier
     int dead
     int muted
     int stale_waits          # in a row, that had a report which fits no registration

@@ -221,13 +221,19 @@ cdef void gate_leave(FdTable *t, FdHandler *h) noexcept nogil:
         h.gate_next.gate_prev = h.gate_prev
 
 
+cdef void count(FdTable *t, const FdHandler *h, int by) noexcept nogil:
+    if h.kind <= FD_WAIT_OBJECT:
+        atomic_store_int(&t.count, t.count + by)
+    if h.kind != FD_NOTIFIER:
+        atomic_store_int(&t.sources, t.sources + by)
+
+
 cdef void retire(FdTable *t, FdHandler *h) noexcept nogil:
     # Pairs with the loads in fd_table_dispatch.
     atomic_exchange_seq_int(&h.removed, 1)
     if h.can_read != NULL:
         gate_leave(t, h)
-    if h.kind <= FD_WAIT_OBJECT:
-        atomic_store_int(&t.count, t.count - 1)
+    count(t, h, -1)
     h.retired_next = t.retired
     atomic_store_ptr(&t.retired, h)
 
@@ -307,8 +313,7 @@ cdef int add(FdTable *t, int fd, FdHandler *h) noexcept nogil:
     t.last_tag += 1
     h.tag = t.last_tag
     slot.handler = h
-    if h.kind <= FD_WAIT_OBJECT:
-        atomic_store_int(&t.count, t.count + 1)
+    count(t, h, 1)
     if h.can_read != NULL:
         gate_join(t, h)
     note_change(t, fd)
@@ -478,7 +483,7 @@ cdef int fd_table_dispatch(FdTable *t, Dispatch *d, bint *progress) noexcept nog
     cdef FdHandler *h
     cdef int revents, due
     cdef bint reads, writes
-    cdef int count = 0
+    cdef int descriptors = 0
     while t.ready_first != NULL:
         h = t.ready_first
         t.ready_first = h.ready_next
@@ -498,18 +503,18 @@ cdef int fd_table_dispatch(FdTable *t, Dispatch *d, bint *progress) noexcept nog
             continue
         progress[0] = True
         if h.kind <= FD_WAIT_OBJECT:
-            count += 1
+            descriptors += 1
         if reads:
             dispatch_switch(d, h.in_runtime)
             h.io_read(h.opaque)
             if dispatch_forked(d):
-                return count
+                return descriptors
         if writes and not atomic_load_acquire_int(&h.removed):
             dispatch_switch(d, h.in_runtime)
             h.io_write(h.opaque)
             if dispatch_forked(d):
-                return count
-    return count
+                return descriptors
+    return descriptors
 
 
 cdef void fd_table_forget(FdTable *t) noexcept nogil:

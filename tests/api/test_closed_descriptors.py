@@ -14,16 +14,6 @@ pytestmark = pytest.mark.timeout(20)
 MOST_STRAY_CALLS = 8
 
 
-def pass_time(loop, ms):
-    """Run the loop for so long; how many iterations it took."""
-    ticks = []
-    before = loop.info()["iterations"]
-    timer = loop.timer_new(lambda: ticks.append(1))
-    timer.mod_ns(q.clock_get_ns() + ms * 1_000_000)
-    assert loop.run_until(lambda: ticks, timeout=10)
-    return loop.info()["iterations"] - before
-
-
 def dup_to(fd, number):
     """Make number a name of fd's file, as a program that opens another file gets it."""
     os.dup2(fd, number, inheritable=False)
@@ -55,15 +45,15 @@ def closed_number(request, loop, pipe):
     return number, calls
 
 
-def test_closed_descriptor_does_not_spin(loop, closed_number):
+def test_closed_descriptor_does_not_spin(loop, closed_number, iterations_in):
     """Row "descriptor closed while registered": no spin (C18, D6)."""
-    assert pass_time(loop, 100) < 40
+    assert iterations_in(loop, 100) < 40
 
 
-def test_closed_descriptor_makes_few_stray_calls(loop, closed_number):
+def test_closed_descriptor_makes_few_stray_calls(loop, closed_number, iterations_in):
     """Row "descriptor closed while registered": at most 8 stray callbacks (C18, D6)."""
     _, calls = closed_number
-    pass_time(loop, 50)
+    iterations_in(loop, 50)
     assert len(calls) <= MOST_STRAY_CALLS
 
 
@@ -82,16 +72,16 @@ def test_closed_descriptor_shows_in_info(loop, closed_number):
     assert loop.info()["closed_descriptors"] == 1
 
 
-def test_removing_a_closed_descriptor_ends_its_calls(loop, closed_number):
+def test_removing_a_closed_descriptor_ends_its_calls(loop, closed_number, iterations_in):
     """Row "descriptor closed while registered", removed afterwards (B7)."""
     number, calls = closed_number
     loop.set_fd_handler(number)
-    assert pass_time(loop, 50) < 40
+    assert iterations_in(loop, 50) < 40
     assert calls == []
     assert loop.info()["closed_descriptors"] == 0
 
 
-def test_number_registered_anew_works_at_once(loop, closed_number, other_pipe):
+def test_number_registered_anew_works_at_once(loop, closed_number, other_pipe, iterations_in):
     """Row "descriptor closed while registered": a later registration works at once (D6)."""
     number, calls = closed_number
     news = []
@@ -102,7 +92,7 @@ def test_number_registered_anew_works_at_once(loop, closed_number, other_pipe):
         os.write(other_pipe[1], b"new")
         loop.wait(True)
         assert news == [b"new"]
-        assert pass_time(loop, 50) < 40
+        assert iterations_in(loop, 50) < 40
         assert calls == []
         assert news == [b"new"]
     finally:
@@ -111,11 +101,11 @@ def test_number_registered_anew_works_at_once(loop, closed_number, other_pipe):
 
 
 def test_number_registered_anew_after_the_loop_noticed_works_at_once(
-        loop, closed_number, other_pipe):
+        loop, closed_number, other_pipe, iterations_in):
     """Row "descriptor closed while registered": a later registration works at once (D6)."""
     number, _ = closed_number
     news = []
-    pass_time(loop, 20)
+    iterations_in(loop, 20)
     dup_to(other_pipe[0], number)
     try:
         loop.set_fd_handler(number, read=lambda: news.append(os.read(number, 10)))
@@ -168,17 +158,17 @@ def test_closed_number_registered_again_is_refused_once_noticed(loop, closed_num
     assert caught.value.errno == errno.EBADF
 
 
-def test_descriptor_closed_before_the_loop_was_told_makes_no_call(loop, pipe):
+def test_descriptor_closed_before_the_loop_was_told_makes_no_call(loop, pipe, iterations_in):
     """D10: closed between registration and the next wait."""
     calls = []
     os.write(pipe[1], b"x")
     loop.set_fd_handler(pipe[0], lambda: calls.append("r"), lambda: calls.append("w"))
     os.close(pipe[0])
-    assert pass_time(loop, 50) < 40
+    assert iterations_in(loop, 50) < 40
     assert calls == []
 
 
-def test_descriptor_closed_in_its_own_callback_does_not_spin(loop, pipe):
+def test_descriptor_closed_in_its_own_callback_does_not_spin(loop, pipe, iterations_in):
     """Row "descriptor closed while registered", by the callback itself."""
     calls = []
 
@@ -189,11 +179,11 @@ def test_descriptor_closed_in_its_own_callback_does_not_spin(loop, pipe):
     loop.set_fd_handler(pipe[0], read=read)
     os.write(pipe[1], b"x")
     assert loop.wait() == 1
-    assert pass_time(loop, 50) < 40
+    assert iterations_in(loop, 50) < 40
     assert calls == ["read"]
 
 
-def test_all_handlers_with_closed_descriptors_leave_an_idle_loop(loop):
+def test_all_handlers_with_closed_descriptors_leave_an_idle_loop(loop, iterations_in):
     """C18: many at once."""
     calls = []
     pairs = [socket.socketpair() for _ in range(40)]
@@ -203,7 +193,7 @@ def test_all_handlers_with_closed_descriptors_leave_an_idle_loop(loop):
     for pair in pairs:
         for end in pair:
             end.close()
-    assert pass_time(loop, 50) < 40
+    assert iterations_in(loop, 50) < 40
     assert calls == []
     assert loop.info()["closed_descriptors"] == 40
 

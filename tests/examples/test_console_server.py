@@ -241,11 +241,18 @@ def test_one_who_has_said_all_gets_the_answer(start):
 
 
 def test_interrupt_key_reaches_the_command(start):
-    client = start().listening().client()
-    client.expect(PROMPT)
+    """Not an interactive Python: one that is just about to wait notices at the next key only."""
+    wait_for_it = """
+import signal
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+print("ready")
+print("got", signal.sigwait([signal.SIGINT]).name)
+input()
+"""
+    client = start(command=python(wait_for_it)).listening().client()
+    client.expect(rb"ready")
     client.type(b"\x03")
-    client.expect(rb"KeyboardInterrupt")
-    client.evaluates("1+1", "2")
+    client.expect(rb"got SIGINT")
 
 
 def test_two_clients_see_the_same(start):
@@ -466,6 +473,25 @@ while True:
     assert re.search(rb"not yet 1\b.*not yet 15\b.*killed by signal 9", said, re.DOTALL)
     assert server.wait() == 0
     assert is_gone(pid)
+
+
+@linux_only
+def test_children_of_the_command_go_with_it(start):
+    command = ["sh", "-c", "echo pid $$; sleep 1000; echo not reached"]
+    server = start(command=command).listening()
+    pid = int(server.client().expect(rb"pid \d+\r\n").split()[-1])
+    children = Path(f"/proc/{pid}/task/{pid}/children")
+    deadline = time.monotonic() + DEADLINE_S
+    while not (child := children.read_text()):
+        assert time.monotonic() < deadline
+    child_pidfd = os.pidfd_open(int(child))
+    try:
+        server.process.terminate()
+        assert server.wait() == 0
+        assert is_gone(pid)
+        assert select.select([child_pidfd], [], [], DEADLINE_S)[0]
+    finally:
+        os.close(child_pidfd)
 
 
 def test_goodbye_of_the_command_is_heard(start):

@@ -63,6 +63,7 @@ class Server:
         self.uris = [line.rpartition(": ")[2].rstrip("\n") for line in lines]
         self.tcp_uri, self.unix_uri = self.uris
         self.port = int(re.search(r":(\d+)", self.tcp_uri)[1])
+        self.idle_descriptor_count = self.descriptor_count()
 
     def stop(self, number=signal.SIGTERM):
         """Ends the server and checks that it goes without a word."""
@@ -97,6 +98,13 @@ class Client:
 
     def send(self, data):
         self.socket.sendall(data)
+
+    def send_garbage(self, data):
+        """Sends as much as the server waits for before it closes."""
+        try:
+            self.send(data)
+        except (BrokenPipeError, ConnectionResetError):
+            pass
 
     def receive(self, length):
         received = bytearray(length)
@@ -204,20 +212,60 @@ def project_environment(tmp_path_factory):
     return environment | {"PYTHONPATH": os.pathsep.join(paths)}
 
 
+class Servers:
+    """Starts servers, and in the end kills those that are still there."""
+
+    def __init__(self, environment, tmp_path_factory):
+        self.environment = environment
+        self.tmp_path_factory = tmp_path_factory
+        self.started = []
+
+    def start(self, *arguments):
+        directory = self.tmp_path_factory.mktemp("s")
+        self.started.append(Server(self.environment, directory, *arguments))
+        return self.started[-1]
+
+    def kill(self):
+        for server in self.started:
+            if server.process.returncode is None:
+                assert server.process.poll() is None, "the server has crashed"
+                server.process.kill()
+                assert server.process.communicate()[1] == ""
+
+
 @pytest.fixture
 def serve(project_environment, tmp_path_factory):
-    """Starts servers, and kills those that the test has left running."""
-    servers = []
+    """A function that starts a server for this test alone."""
+    servers = Servers(project_environment, tmp_path_factory)
+    yield servers.start
+    servers.kill()
 
-    def start(*arguments):
-        servers.append(Server(project_environment, tmp_path_factory.mktemp("s"), *arguments))
-        return servers[-1]
 
-    yield start
-    for server in servers:
-        if server.process.returncode is None:
-            server.process.kill()
-        server.process.communicate()
+@pytest.fixture(scope="session")
+def shared_servers(project_environment, tmp_path_factory):
+    """A RAM disk and a file, which most tests share, as clients of one server do."""
+    servers = Servers(project_environment, tmp_path_factory)
+    path = tmp_path_factory.mktemp("disk") / "disk.img"
+    path.write_bytes(bytes(DISK_BYTES))
+    yield {"memory": servers.start("--size", DISK_BYTES), "file": servers.start(path)}
+    servers.kill()
+
+
+def erased(server):
+    with Client(server) as client:
+        assert client.start().request(WRITE_ZEROES, 0, DISK_BYTES) == (0, b"")
+    return server
+
+
+@pytest.fixture(params=["memory", "file"])
+def server(request, shared_servers):
+    """One of 8 MiB, all zeroes."""
+    return erased(shared_servers[request.param])
+
+
+@pytest.fixture
+def memory_server(shared_servers):
+    return erased(shared_servers["memory"])
 
 
 @pytest.fixture
@@ -225,19 +273,6 @@ def disk_file(tmp_path):
     path = tmp_path / "disk.img"
     path.write_bytes(bytes(DISK_BYTES))
     return path
-
-
-@pytest.fixture(params=["memory", "file"])
-def server(request, serve):
-    """One of 8 MiB, all zeroes."""
-    if request.param == "memory":
-        return serve("--size", DISK_BYTES)
-    return serve(request.getfixturevalue("disk_file"))
-
-
-@pytest.fixture
-def memory_server(serve):
-    return serve("--size", DISK_BYTES)
 
 
 def run(program, *arguments, **options):
@@ -634,10 +669,7 @@ class TestErrors:
         with Client(memory_server) as other, Client(memory_server) as client:
             other.start()
             client.receive(18)
-            try:
-                client.send(garbage)
-            except (BrokenPipeError, ConnectionResetError):
-                pass
+            client.send_garbage(garbage)
             client.assert_ended()
             assert other.read(0, 512) == bytes(512)
 
@@ -647,7 +679,7 @@ class TestErrors:
     def test_a_wrong_request_magic_ends_the_connection(self, server, garbage):
         with Client(server) as other, Client(server) as client:
             other.start()
-            client.start().send(request_bytes(READ, 0, 512) + garbage)
+            client.start().send_garbage(request_bytes(READ, 0, 512) + garbage)
             assert client.reply(512) == (0, 1, bytes(512))
             client.assert_ended()
             assert other.read(0, 512) == bytes(512)
@@ -662,21 +694,22 @@ class TestErrors:
     def test_vanishing_clients_harm_nobody_else(self, server, last_words, tcp):
         with Client(server) as other:
             other.start()
-            before = server.descriptor_count()
             for _ in range(5):
                 client = Client(server, tcp=tcp).start()
                 client.send(last_words)
                 client.vanish()
                 assert other.read(MIB, 512) == bytes(512)
-            wait_until(lambda: server.descriptor_count() == before, other)
+            wait_until(
+                lambda: server.descriptor_count() == server.idle_descriptor_count + 1, other)
 
     def test_vanishing_before_the_greeting_is_read(self, memory_server):
         with Client(memory_server) as other:
             other.start()
-            before = memory_server.descriptor_count()
             for _ in range(20):
                 Client(memory_server, tcp=True).vanish()
-            wait_until(lambda: memory_server.descriptor_count() == before, other)
+            wait_until(
+                lambda: (memory_server.descriptor_count()
+                         == memory_server.idle_descriptor_count + 1), other)
 
 
 def wait_until(condition, client):
@@ -735,14 +768,15 @@ class TestBounds:
             third.start()
             assert third.read(0, 1) == first.read(0, 1) == b"\0"
 
-    def test_running_out_of_descriptors_is_survived(self, memory_server):
-        pid = memory_server.process.pid
-        with Client(memory_server) as first:
+    def test_running_out_of_descriptors_is_survived(self, serve):
+        server = serve("--size", DISK_BYTES)
+        pid = server.process.pid
+        with Client(server) as first:
             first.start()
             limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)
             in_use = max(map(int, os.listdir(f"/proc/{pid}/fd"))) + 1
             resource.prlimit(pid, resource.RLIMIT_NOFILE, (in_use, limits[1]))
-            clients = [Client(memory_server) for _ in range(40)]
+            clients = [Client(server) for _ in range(40)]
             for _ in range(10):
                 assert first.read(0, 1) == b"\0"
             resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
@@ -879,7 +913,8 @@ class TestCommandLine:
             assert str(word) in done.stderr
 
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-    def test_a_signal_ends_it_cleanly(self, server, number):
+    def test_a_signal_ends_it_cleanly(self, serve, number):
+        server = serve("--size", DISK_BYTES)
         with Client(server) as idle, Client(server) as busy:
             idle.start()
             busy.start().send(request_bytes(WRITE, 0, MIB) + bytes(1000))
@@ -890,11 +925,12 @@ class TestCommandLine:
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", server.port))
 
-    def test_the_port_can_be_taken_again_at_once(self, memory_server, project_environment):
-        with Client(memory_server, tcp=True) as client:
+    def test_the_port_can_be_taken_again_at_once(self, serve, project_environment):
+        server = serve("--size", DISK_BYTES)
+        with Client(server, tcp=True) as client:
             client.start()
-            memory_server.stop()
-        address = f"127.0.0.1:{memory_server.port}"
+            server.stop()
+        address = f"127.0.0.1:{server.port}"
         process = subprocess.Popen(
             [sys.executable, "-m", "nbd_export", "--size", "1M", "--listen", address],
             env=project_environment, stdout=subprocess.PIPE, text=True)
@@ -903,12 +939,13 @@ class TestCommandLine:
         process.communicate(timeout=TIMEOUT_S)
         assert process.returncode == 0
 
-    def test_a_socket_of_somebody_else_is_left_alone(self, memory_server):
-        os.unlink(memory_server.path)
+    def test_a_socket_of_somebody_else_is_left_alone(self, serve):
+        server = serve("--size", DISK_BYTES)
+        os.unlink(server.path)
         with socket.socket(socket.AF_UNIX) as usurper:
-            usurper.bind(memory_server.path)
-            memory_server.stop()
-            assert os.path.exists(memory_server.path)
+            usurper.bind(server.path)
+            server.stop()
+            assert os.path.exists(server.path)
 
     def test_written_data_outlives_the_server(self, serve, disk_file):
         server = serve(disk_file)
