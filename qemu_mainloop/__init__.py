@@ -6,7 +6,8 @@
 
 import os as _os
 
-from qemu_mainloop import _fdmon, aio, iohandler, main_loop as _main_loop, timer  # noqa: F401, I001
+from qemu_mainloop import _fdmon, aio, iohandler, timer  # noqa: F401
+from qemu_mainloop import main_loop as _main_loop  # noqa: F401
 from qemu_mainloop._objects.bottom_half import BottomHalf
 from qemu_mainloop._objects.iothread import IOThread
 from qemu_mainloop._objects.iothread_lock import IothreadLock

@@ -56,7 +56,8 @@ cdef int aio_bh_schedule_oneshot(AioContext *ctx, QEMUBHFunc *cb, void *opaque) 
 # The same, and waits until it has run (cb may be NULL): when it returns, no callback
 # that was removed before is running.  Somebody must be polling ctx, or will be.
 # Lets the GIL go while it waits.
-# Errors: -EDEADLK: called in the thread that polls ctx; -ENOMEM.
+# Errors: -EDEADLK: called in the thread that polls ctx, or with the iothread lock in
+# hand for the main loop's (where it is not needed: no callback runs); -ENOMEM.
 cdef int aio_wait_bh_oneshot(AioContext *ctx, QEMUBHFunc *cb, void *opaque) noexcept nogil
 # timer_mod() and the others of timer.pxd work on it.
 cdef QEMUTimer *aio_timer_new(AioContext *ctx, QEMUClockType type, int scale, QEMUTimerCB *cb,

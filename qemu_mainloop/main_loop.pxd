@@ -114,7 +114,7 @@ cdef void qemu_bh_delete(QEMUBH *bh) noexcept nogil
 
 # Runs the scheduled bottom halves of the main loop, as an iteration does; 1 if
 # one that was not idle ran.  For programs that have another loop around ours.
-# Context: the loop's thread, with the iothread lock.
+# Context: the loop's thread, with the iothread lock.  Errors: -EBUSY.
 cdef int qemu_bh_poll() noexcept nogil
 # Lowers *timeout (milliseconds) to 0 if a bottom half is scheduled, to 10 if an
 # idle one is.  Context: the loop's thread.

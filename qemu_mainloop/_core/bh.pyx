@@ -7,17 +7,20 @@ from qemu_mainloop._core.dispatch cimport (
 from qemu_mainloop._core.wakeup cimport wakeup_is_mine
 from qemu_mainloop._sys.atomic cimport (
     atomic_cas_seq_int, atomic_exchange_seq_int, atomic_exchange_seq_ptr, atomic_load_acquire_int,
-    atomic_load_acquire_ptr, atomic_load_seq_int, atomic_store_release_int, cpu_relax)
+    atomic_load_acquire_ptr, atomic_load_i64, atomic_load_seq_int, atomic_store_i64,
+    atomic_store_release_int, cpu_relax)
 from qemu_mainloop._sys.thread cimport mutex_destroy, mutex_init, mutex_lock, mutex_unlock
 
 cdef enum:
     LINK_SPINS = 128        # enough for a producer that runs; see bh.pxd
+    MOST_FRESH = 1000       # bottom halves made in a phase that also run in it
 
 
 cdef void bh_queue_init(BHQueue *q, Wakeup *wakeup) noexcept nogil:
     q.top = q.unlinked = q.newer = q.head = q.tail = NULL
     q.later = q.later_tail = q.all = NULL
     q.count = 0
+    q.pass_ = 0
     q.wakeup = wakeup
     mutex_init(&q.lock)
 
@@ -31,6 +34,7 @@ cdef QEMUBH *bh_new(BHQueue *q, BHCallback cb, void *opaque, bint oneshot) noexc
     bh.queue = q
     bh.oneshot = oneshot
     bh.in_runtime = runtime_owns(<AnyFunction> cb)
+    bh.made_in = atomic_load_i64(&q.pass_)
     mutex_lock(&q.lock)
     bh.all_next = q.all
     if q.all != NULL:
@@ -187,13 +191,24 @@ cdef void put_later(BHQueue *q, QEMUBH *bh) noexcept nogil:
     q.later_tail = bh
 
 
+# One-shots wait for the next phase.  Others that were made in this one run at once, but
+# a chain of new ones must not hold the phase for ever.
+cdef bint is_too_fresh(const QEMUBH *bh, uint64_t pass_, int *fresh) noexcept nogil:
+    if bh.made_in < <int64_t> pass_:
+        return False
+    fresh[0] += 1
+    return bh.oneshot or fresh[0] > MOST_FRESH
+
+
 cdef bint bh_run(BHQueue *q, uint64_t pass_, Dispatch *d) noexcept nogil:
     cdef QEMUBH *bh
     cdef BHCallback cb
     cdef void *opaque
     cdef bint in_runtime
     cdef int state
+    cdef int fresh = 0
     cdef bint progress = False
+    atomic_store_i64(&q.pass_, <int64_t> pass_)
     if q.later != NULL:
         take_later(q)
     while True:
@@ -205,7 +220,7 @@ cdef bint bh_run(BHQueue *q, uint64_t pass_, Dispatch *d) noexcept nogil:
         q.head = bh.next                                             # L2
         if drop_if_void(q, bh):
             continue
-        if bh.last_pass >= pass_:
+        if bh.last_pass >= pass_ or is_too_fresh(bh, pass_, &fresh):
             put_later(q, bh)
             continue
         bh.last_pass = pass_

@@ -16,7 +16,7 @@ from qemu_mainloop._core.iohandler cimport FdTable, fd_table_is_settled
 from qemu_mainloop._core.lock cimport FifoLock, lock_is_wanted
 from qemu_mainloop._core.polling cimport PollingList
 from qemu_mainloop._core.timer cimport TimerGroup, timer_group_is_quiet
-from qemu_mainloop._core.wakeup cimport Wakeup
+from qemu_mainloop._core.wakeup cimport Wakeup, wakeup_is_mine
 from qemu_mainloop._sys.atomic cimport atomic_load_acquire_size, atomic_load_int
 from qemu_mainloop._sys.thread cimport Mutex
 
@@ -89,8 +89,9 @@ cdef AioContext *context_current() noexcept nogil
 # 0; -EBUSY: another thread polls it; else why waiting is impossible.
 cdef int context_iterate(AioContext *ctx, int64_t timeout_ns, Driver *driver,
                          Outcome *out) noexcept nogil
-# The bottom-half phase and the timer phase alone, for a loop around ours.
-cdef bint context_run_bottom_halves(AioContext *ctx) noexcept nogil
+# The bottom-half phase and the timer phase alone, for a loop around ours.  1: one that
+# was not idle ran; 0; -EBUSY.
+cdef int context_run_bottom_halves(AioContext *ctx) noexcept nogil
 cdef bint context_run_timers(AioContext *ctx, int clock) noexcept nogil
 # A wait of somebody else's: asks and applies before it; then runs the descriptor phase
 # over the n reports that were gathered in fds.reports.
@@ -143,7 +144,8 @@ cdef inline bint context_is_hosted(AioContext *ctx) noexcept nogil:
 # A non-blocking iteration would find nothing and ask the kernel nothing: read-only,
 # so it needs neither the claim nor the lock.  It may say no too often.
 cdef inline bint context_has_nothing_to_do(AioContext *ctx) noexcept nogil:
-    return (atomic_load_int(&ctx.fds.sources) == 0
+    return (wakeup_is_mine(&ctx.wakeup)
+            and atomic_load_int(&ctx.fds.sources) == 0
             and ctx.wakeup.generation == fork_generation
             and not atomic_load_int(&ctx.wakeup.notified)
             and bh_queue_is_empty(&ctx.bhs)

@@ -515,13 +515,14 @@ cdef void dispatch_all(AioContext *ctx, Iteration *it, int n, Outcome *out) noex
 
 # ---- parts of an iteration, for a loop around ours
 
-cdef bint context_run_bottom_halves(AioContext *ctx) noexcept nogil:
+cdef int context_run_bottom_halves(AioContext *ctx) noexcept nogil:
     cdef Iteration it
-    cdef bint ran
+    cdef int ran
     it.driver = NULL
     dispatch_begin(&it.d, -1)
-    if enter(ctx, &it) < 0:
-        return False
+    ran = enter(ctx, &it)
+    if ran < 0:
+        return ran
     ran = bh_run(&ctx.bhs, it.pass_, &it.d)
     leave(ctx, &it)
     return ran

@@ -92,6 +92,7 @@ cdef void fd_table_destroy(FdTable *t) noexcept nogil
 cdef int fd_table_set(FdTable *t, int fd, int kind, FdCallback io_read, FdCallback io_write,
                       GateCallback can_read, void *opaque, FdCallback release,
                       bint apply) noexcept nogil
+# A live one; one whose descriptor was closed counts as none.
 cdef bint fd_table_has(FdTable *t, int fd, int kind) noexcept nogil
 
 # The polling thread's, in this order in an iteration:

@@ -303,7 +303,8 @@ cdef int add(FdTable *t, int fd, FdHandler *h) noexcept nogil:
         if grow(t, fd) < 0:
             return -ENOMEM
         slot = &t.slots[fd]
-    if slot.handler != NULL and slot.handler.kind != h.kind and h.kind < FD_INTERNAL:
+    if (slot.handler != NULL and not slot.is_dead and slot.handler.kind != h.kind
+            and h.kind < FD_INTERNAL):
         return -EBUSY
     if slot.handler != NULL:
         # The context's own descriptors come from the kernel: who registered the
@@ -368,7 +369,7 @@ cdef int fd_table_set(FdTable *t, int fd, int kind, FdCallback io_read, FdCallba
 cdef bint fd_table_has(FdTable *t, int fd, int kind) noexcept nogil:
     cdef bint found
     mutex_lock(t.lock)
-    found = (0 <= fd < t.size and t.slots[fd].handler != NULL
+    found = (0 <= fd < t.size and t.slots[fd].handler != NULL and not t.slots[fd].is_dead
              and t.slots[fd].handler.kind == kind)
     mutex_unlock(t.lock)
     return found
@@ -383,6 +384,10 @@ cdef void take_answer(FdTable *t, FdHandler *h, bint answer) noexcept nogil:
     if now == NULL or now.can_read == NULL or (now != h and now.was_asked):
         return
     now.was_asked = True
+    if answer and t.slots[h.fd].muted_until_ns:
+        # What it reported then is what it may be read for now.
+        revive(t, &t.slots[h.fd])
+        note_change(t, h.fd)
     if now.open_gate != answer:
         now.open_gate = answer
         note_change(t, h.fd)

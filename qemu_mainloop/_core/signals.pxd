@@ -8,9 +8,10 @@ from qemu_mainloop._core.iohandler cimport FdTable
 # again does nothing.  0 or negative errno.
 cdef int signals_attach(FdTable *t) noexcept nogil
 
-# From now on signo schedules bh, instead of what it did; replaces an earlier trap.
+# From now on signo schedules bh, instead of what it did; replaces an earlier trap,
+# whose bottom half no handler uses any more when it returns.
 # 0, -EINVAL: no such signal, or it cannot be caught.
 cdef int signal_trap(int signo, QEMUBH *bh) noexcept nogil
-# Gives back the disposition from before the first trap; when it returns, no handler
-# uses the bottom half any more.  -ENOENT: it is not trapped.
-cdef int signal_untrap(int signo) noexcept nogil
+# Gives back the disposition from before the first trap, if the trap is bh's (another
+# one may have replaced it).  When it returns, no handler uses bh any more.
+cdef void signal_untrap(int signo, QEMUBH *bh) noexcept nogil

@@ -1,6 +1,6 @@
 # Signals.
 
-from libc.errno cimport EINVAL, ENOENT, ENOSYS
+from libc.errno cimport EINVAL, ENOSYS
 
 from qemu_mainloop._core.bh cimport bh_schedule
 from qemu_mainloop._core.fork cimport ForkMember, fork_join
@@ -79,36 +79,43 @@ cdef void on_trap(int signo) noexcept nogil:
     atomic_add_seq_int(&in_handler, -1)
 
 
+cdef bint is_signal(int signo) noexcept nogil:
+    return 0 < signo < SIGNAL_COUNT and signo < MOST_SIGNALS
+
+
+cdef void wait_for_handlers() noexcept nogil:
+    # Of other threads, a few instructions long; one of this thread has ended by now.
+    while atomic_load_seq_int(&in_handler):
+        cpu_relax()
+
+
 cdef int signal_trap(int signo, QEMUBH *bh) noexcept nogil:
-    cdef bint was_trapped
+    cdef QEMUBH *replaced
     cdef SignalAction old
-    cdef int rc = 0
-    if signo <= 0 or signo >= SIGNAL_COUNT or signo >= MOST_SIGNALS:
+    cdef int rc
+    if not is_signal(signo):
         return -EINVAL
     mutex_lock(&traps_lock)
-    was_trapped = atomic_exchange_seq_ptr(&traps[signo], bh) != NULL
+    replaced = <QEMUBH *> atomic_exchange_seq_ptr(&traps[signo], bh)
     rc = signal_trap_install(signo, on_trap, &old)
     if rc < 0:
         atomic_exchange_seq_ptr(&traps[signo], NULL)
-    elif not was_trapped:
+    elif replaced == NULL:
         before[signo] = old
+    wait_for_handlers()
     mutex_unlock(&traps_lock)
     return rc
 
 
-cdef int signal_untrap(int signo) noexcept nogil:
-    if signo <= 0 or signo >= SIGNAL_COUNT or signo >= MOST_SIGNALS:
-        return -EINVAL
+cdef void signal_untrap(int signo, QEMUBH *bh) noexcept nogil:
+    if not is_signal(signo):
+        return
     mutex_lock(&traps_lock)
-    if traps[signo] == NULL:
-        mutex_unlock(&traps_lock)
-        return -ENOENT
-    signal_trap_restore(signo, &before[signo])
-    atomic_exchange_seq_ptr(&traps[signo], NULL)
-    while atomic_load_seq_int(&in_handler):
-        cpu_relax()                      # a few instructions of another thread
+    if traps[signo] == bh:
+        signal_trap_restore(signo, &before[signo])
+        atomic_exchange_seq_ptr(&traps[signo], NULL)
+    wait_for_handlers()
     mutex_unlock(&traps_lock)
-    return 0
 
 
 # ---- fork

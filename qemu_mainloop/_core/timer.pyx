@@ -226,6 +226,8 @@ cdef void timer_arm(QEMUTimer *ts, int64_t expire_ns, bint only_earlier) noexcep
     mutex_unlock(g.lock)
     if changed and g.rearm != NULL:
         g.rearm(g.owner)
+        if list.clock == HOST:
+            wakeup_notify(g.wakeup)      # an iteration begins to watch the wall clock
     elif sooner and clock_is_enabled(list.clock):
         wakeup_notify_others(g.wakeup)
 

@@ -45,7 +45,7 @@ cdef extern from *:
 cdef enum:
     # Other threads may get the process's signals while this one has them blocked, just
     # before it sleeps: then it looks for them again after this time.
-    SIGNAL_LOOK_NS = 1000000000
+    SIGNAL_LOOK_NS = 250000000
 
 cdef unsigned long main_thread_ident = threading.main_thread().ident
 # In nanoseconds; read again by every outermost call that drives a loop.

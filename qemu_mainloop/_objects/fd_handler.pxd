@@ -13,7 +13,7 @@ cdef class FdHandler:
     cdef object read
     cdef object write
     cdef object can_read
-    cdef object opaque           # of a wait object or polling callback: its identity
+    cdef bint is_wait_object
 
     cdef void detach(self) noexcept
 

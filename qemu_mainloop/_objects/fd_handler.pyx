@@ -154,6 +154,7 @@ cdef FdHandler fd_handler_set(AioContext *ctx, int fd, object f, object read, ob
 cdef FdHandler wait_object_set(AioContext *ctx, int fd, object func):
     cdef FdHandler self = handler_new(None, func, None, None)
     cdef int rc
+    self.is_wait_object = True
     Py_INCREF(self.cell)
     rc = wait_object_add(context_fds(ctx), <void *> <uintptr_t> fd,
                          <void (*)(void *) noexcept nogil> <void *> on_read,

@@ -5,7 +5,7 @@ from qemu_mainloop._objects.callback cimport LoopCore
 
 
 cdef class MainLoop(LoopCore):
-    cdef dict handlers           # by descriptor; of a wait object, by ("wait object", fd)
+    cdef dict handlers           # by descriptor, wait objects included
     cdef list polling            # (func, opaque, handler), in the order of registration
     cdef dict traps              # by signal number: the BottomHalf
     cdef int stopping

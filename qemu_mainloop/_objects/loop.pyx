@@ -149,7 +149,11 @@ cdef class MainLoop(LoopCore):
             self.iterate(0)
             return
         while True:
-            self.iterate(-1)
+            try:
+                self.iterate(-1)
+            except BaseException:
+                self.take_stop()         # it would have ended this run
+                raise
             if self.take_stop():
                 return
 
@@ -227,9 +231,9 @@ cdef class MainLoop(LoopCore):
                 raise ValueError("can_read needs read")
         self.check_open()            # after the last user code: f.fileno()
         if read is None and write is None:
-            old = self.handlers.pop(fd, None)
             check(fd_table_set(context_fds(self.ctx), fd, FD_HANDLER, NULL, NULL, NULL, NULL,
                                NULL, context_is_hosted(self.ctx)), f"descriptor {fd}")
+            old = self.handlers.pop(fd, None)
         else:
             handler = fd_handler_set(self.ctx, fd, f, read, write, can_read)
             old = self.handlers.get(fd)
@@ -317,13 +321,13 @@ cdef class MainLoop(LoopCore):
         bh = self.traps.pop(signo, None)
         if bh is None:
             return False
-        signal_untrap(signo)
+        signal_untrap(signo, (<BottomHalf> bh).bh)
         (<BottomHalf> bh).delete()
         return True
 
     cdef void untrap_all(self) noexcept:
-        for signo in self.traps:
-            signal_untrap(signo)
+        for signo, bh in self.traps.items():
+            signal_untrap(signo, (<BottomHalf> bh).bh)
         self.traps.clear()
 
     # ---- what the header has beyond, for header.py
@@ -346,17 +350,23 @@ cdef class MainLoop(LoopCore):
 
     def _add_wait_object(self, f, func):
         cdef int fd = descriptor_of(f)
+        cdef FdHandler handler, old
         self.check_open()
-        self.handlers["wait object", fd] = wait_object_set(
-            self.ctx, fd, check_callable(func, "func"))
+        handler = wait_object_set(self.ctx, fd, check_callable(func, "func"))
+        old = self.handlers.get(fd)
+        self.handlers[fd] = handler
+        if old is not None:          # of the other kind, its descriptor closed
+            old.detach()
 
     def _remove_wait_object(self, f):
         cdef int fd = descriptor_of(f)
+        cdef FdHandler handler
         self.check_open()
-        cdef FdHandler handler = self.handlers.pop(("wait object", fd), None)
-        fd_table_set(context_fds(self.ctx), fd, FD_WAIT_OBJECT, NULL, NULL, NULL, NULL, NULL,
-                     context_is_hosted(self.ctx))
-        if handler is not None:
+        handler = self.handlers.get(fd)
+        if handler is not None and handler.is_wait_object:
+            fd_table_set(context_fds(self.ctx), fd, FD_WAIT_OBJECT, NULL, NULL, NULL, NULL, NULL,
+                         context_is_hosted(self.ctx))
+            del self.handlers[fd]
             handler.detach()
 
     # ---- properties
@@ -476,14 +486,14 @@ cdef class MainLoop(LoopCore):
 
     cdef void forget(self) noexcept:
         # Of the main loop, whose context stays: what would come back to Python.
-        cdef object key, item
+        cdef object fd, item
         if not self.is_main:
             return
-        for key in list(self.handlers):
-            if isinstance(key, tuple):
-                self._remove_wait_object(key[1])
+        for fd in list(self.handlers):
+            if (<FdHandler> self.handlers[fd]).is_wait_object:
+                self._remove_wait_object(fd)
             else:
-                self.set_fd_handler(key)
+                self.set_fd_handler(fd)
         for item in self.polling:
             polling_unset(self.ctx, item[2])
         for item in list(self.held):
