@@ -12,7 +12,8 @@ from qemu_mainloop._core.context cimport (
     context_ref, context_set_fdmon, context_set_poll_params, context_timers, context_unref,
     context_wakeup)
 from qemu_mainloop._core.iohandler cimport FD_HANDLER, fd_table_set
-from qemu_mainloop._core.iothread cimport iothread_context, iothread_end, iothread_free, iothread_new
+from qemu_mainloop._core.iothread cimport (
+    iothread_context, iothread_end, iothread_free, iothread_new)
 from qemu_mainloop._core.mainloop cimport main_context
 from qemu_mainloop._core.timer cimport timer_create
 from qemu_mainloop._core.wakeup cimport wakeup_notify
@@ -56,8 +57,8 @@ cdef void aio_notify(AioContext *ctx) noexcept nogil:
 
 cdef int aio_set_fd_handler(AioContext *ctx, int fd, IOHandler *io_read, IOHandler *io_write,
                             IOCanReadHandler *io_can_read, void *opaque) noexcept nogil:
-    return fd_table_set(context_fds(ctx), fd, FD_HANDLER, io_read, io_write, io_can_read, opaque, NULL,
-                        context_is_hosted(ctx))
+    return fd_table_set(context_fds(ctx), fd, FD_HANDLER, io_read, io_write, io_can_read, opaque,
+                        NULL, context_is_hosted(ctx))
 
 
 cdef QEMUBH *aio_bh_new(AioContext *ctx, QEMUBHFunc *cb, void *opaque) noexcept nogil:

@@ -4,7 +4,7 @@ from qemu_mainloop._core.context cimport (
     AioContext, context_dispatch_reports, context_prepare_foreign_wait)
 from qemu_mainloop._core.iohandler cimport FdTable, fd_table_wants
 from qemu_mainloop._core.mainloop cimport main_context
-from qemu_mainloop._sys.posix cimport POLLERR, POLLIN, POLLOUT
+from qemu_mainloop._sys.posix cimport POLLIN, POLLOUT
 
 cdef extern from *:
     """

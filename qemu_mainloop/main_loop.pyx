@@ -1,7 +1,7 @@
 # main-loop.h's names over the core; what they promise is in main_loop.pxd.
 
 from libc.errno cimport EINVAL, EPERM, errno
-from libc.stdint cimport int64_t, uint32_t, uintptr_t
+from libc.stdint cimport int64_t, uint32_t
 
 from qemu_mainloop._core.bh cimport (
     bh_cancel, bh_delete, bh_new, bh_schedule, bh_schedule_idle, bh_timeout_ns)

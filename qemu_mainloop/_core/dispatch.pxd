@@ -15,7 +15,6 @@ cdef struct Dispatch:
     int holds                # this thread has the runtime's lock: 1, 0; -1: not asked
     int held_before          # what the iteration began with, once it is known
     int generation           # of forks, when the iteration began
-    unsigned run             # callbacks since the lock was taken
     bint acquired            # by us from nothing (for the runtime)
     int state                # the runtime's
     int64_t entered_ns       # the runtime's
@@ -44,9 +43,9 @@ cdef void dispatch_end(Dispatch *d) noexcept nogil
 cdef inline void dispatch_begin(Dispatch *d, int holds) noexcept nogil:
     d.holds = d.held_before = holds
     d.generation = fork_generation
-    d.run = 0
     d.acquired = False
     d.token = NULL
+    d.entered_ns = 0
 
 
 # Before each callback.
@@ -54,8 +53,7 @@ cdef inline void dispatch_switch(Dispatch *d, bint in_runtime) noexcept nogil:
     if in_runtime:
         if d.holds != 1:
             dispatch_attach(d)
-        d.run += 1
-        if d.run & 63 == 0:
+        else:
             runtime.breathe(d)
     elif d.holds != 0:
         dispatch_detach(d)

@@ -48,7 +48,6 @@ cdef void dispatch_attach(Dispatch *d) noexcept nogil:
     if d.holds == 0:
         runtime.enter(d)
         d.holds = 1
-        d.run = 0
 
 
 cdef void dispatch_detach(Dispatch *d) noexcept nogil:

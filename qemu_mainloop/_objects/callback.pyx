@@ -80,7 +80,9 @@ cdef void gil_leave(Dispatch *d) noexcept nogil:
 cdef void gil_breathe(Dispatch *d) noexcept nogil:
     # A callable written in C may never give the GIL up by itself.
     cdef int64_t now_ns = clock_monotonic_coarse_ns()
-    if now_ns - d.entered_ns >= atomic_load_i64(&switch_interval_ns):
+    if d.entered_ns == 0:
+        d.entered_ns = now_ns        # held since before the iteration
+    elif now_ns - d.entered_ns >= atomic_load_i64(&switch_interval_ns):
         PyEval_RestoreThread(PyEval_SaveThread())
         d.entered_ns = now_ns
 

@@ -8,11 +8,10 @@ import operator
 import threading
 
 from qemu_mainloop._core.context cimport (
-    AioContext, Outcome, context_bhs, context_fdmon_name, context_fds, context_fileno,
-    context_has_nothing_to_do, context_is_hosted, context_is_polled, context_iterate,
+    AioContext, Outcome, context_fdmon_name, context_fds, context_fileno,
+    context_is_hosted, context_is_polled, context_iterate,
     context_new, context_ref, context_set_fdmon, context_set_poll_params, context_stats,
     context_unref, context_wakeup, ContextStats)
-from qemu_mainloop._core.bh cimport bh_delete
 from qemu_mainloop._core.fdmon cimport fdmon_at
 from qemu_mainloop._core.iohandler cimport (
     FD_HANDLER, FD_WAIT_OBJECT, fd_table_set, fd_table_verify)

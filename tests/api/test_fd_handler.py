@@ -1,12 +1,8 @@
 """fd handlers: who is called, when, how often, and what comes back from wait()."""
 
 import os
-import socket
-import struct
 
 import pytest
-
-import qemu_mainloop as q
 
 pytestmark = pytest.mark.timeout(20)
 
@@ -123,66 +119,6 @@ def test_removing_what_was_never_registered_is_no_error(loop, pipe):
     assert loop.wait(True) == 0
 
 
-def test_hang_up_calls_read_which_sees_the_end(loop, pipe):
-    """Row "fd handler": read runs on IN/HUP/ERR."""
-    calls = []
-    loop.set_fd_handler(pipe[0], read=lambda: calls.append(os.read(pipe[0], 10)))
-    os.close(pipe[1])
-    assert loop.wait() == 1
-    assert calls == [b""]
-
-
-def test_error_calls_write(loop, pipe):
-    """Row "fd handler": write runs on OUT/ERR."""
-    calls = []
-    with pytest.raises(BlockingIOError):
-        while True:
-            os.write(pipe[1], bytes(65536))
-    loop.set_fd_handler(pipe[1], write=lambda: calls.append("write"))
-    os.close(pipe[0])
-    assert loop.wait() == 1
-    assert calls == ["write"]
-
-
-def test_error_calls_read(loop, pipe):
-    """Row "fd handler": read runs on ERR, of a pipe whose reader is gone."""
-    calls = []
-    loop.set_fd_handler(pipe[1], read=lambda: calls.append("read"))
-    assert loop.wait(True) == 0
-    os.close(pipe[0])
-    assert loop.wait() == 1
-    assert calls == ["read"]
-
-
-@pytest.mark.network
-def test_reset_connection_calls_read_and_write_in_one_iteration(loop):
-    """Row "fd handler": IN, HUP and ERR together are one read and one write."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        client = socket.create_connection(server.getsockname())
-        peer, _ = server.accept()
-    calls = []
-    with client, peer:
-        loop.set_fd_handler(client, lambda: calls.append("r"), lambda: calls.append("w"))
-        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        peer.close()
-        assert loop.run_until(lambda: "r" in calls, timeout=10)
-        assert calls[-2:] == ["r", "w"]
-        loop.set_fd_handler(client)
-
-
-def test_hang_up_that_nobody_asked_for_does_not_spin(loop, pipe):
-    """Row "fd handler": write does not run on HUP; the loop does not spin on it either."""
-    calls, ticks = [], []
-    loop.set_fd_handler(pipe[0], write=lambda: calls.append("write"))
-    os.close(pipe[1])
-    timer = loop.timer_new(lambda: ticks.append(1))
-    before = loop.info()["iterations"]
-    timer.mod_ns(q.clock_get_ns() + 100_000_000)
-    assert loop.run_until(lambda: ticks, timeout=10)
-    assert calls == []
-    assert loop.info()["iterations"] - before < 40
-
-
 def test_each_of_two_ready_descriptors_is_called_and_counted(loop, sockets):
     """Row "main_loop_wait returns": the number of descriptors whose callbacks were due."""
     calls = []
@@ -224,4 +160,3 @@ def test_callback_that_sets_its_event_again_runs_once_an_iteration(loop, pipe):
         assert loop.wait(True) == 1
         assert len(calls) == n
     assert loop.wait(True) == 0
-

@@ -100,10 +100,12 @@ def test_object_removed_by_its_own_callback_outlives_the_call(loop, pipe):
 
 
 def test_unclosed_loop_in_a_cycle_with_its_handler_is_collected(fdmon, pipe):
-    loop = q.MainLoop(fdmon=fdmon)
-    loop.set_fd_handler(pipe[0], read=lambda: loop)
-    seen = weakref.ref(loop)
-    del loop
+    def make():
+        loop = q.MainLoop(fdmon=fdmon)
+        loop.set_fd_handler(pipe[0], read=lambda: loop)
+        return weakref.ref(loop)
+
+    seen = make()
     gc.collect()
     assert seen() is None
 

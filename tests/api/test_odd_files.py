@@ -150,60 +150,6 @@ def test_high_number_is_left_out_of_an_fd_set(main_loop, pipe):
         os.close(fd)
 
 
-def test_terminal_whose_master_hangs_up_calls_read(loop):
-    """Row "fd handler": HUP of a terminal calls read, which sees the end or EIO."""
-    master, slave = os.openpty()
-    calls = []
-
-    def read():
-        try:
-            calls.append(os.read(slave, 10))
-        except OSError:
-            calls.append(b"")
-
-    try:
-        os.set_blocking(slave, False)
-        loop.set_fd_handler(slave, read=read)
-        assert loop.wait(True) == 0
-        os.close(master)
-        assert loop.wait() == 1
-        assert calls == [b""]
-        loop.set_fd_handler(slave)
-    finally:
-        os.close(slave)
-
-
-def test_pty_whose_last_slave_closes_calls_read_of_the_master(loop):
-    """Row "fd handler": HUP of a pty."""
-    master, slave = os.openpty()
-    calls = []
-    try:
-        loop.set_fd_handler(master, read=lambda: calls.append("hang-up"))
-        assert loop.wait(True) == 0
-        os.close(slave)
-        assert loop.wait() == 1
-        assert calls == ["hang-up"]
-        loop.set_fd_handler(master)
-    finally:
-        os.close(master)
-
-
-def test_hung_up_pty_behind_a_closed_gate_does_not_spin(loop):
-    """Row "fd_read_poll": no spin on HUP."""
-    master, slave = os.openpty()
-    os.close(slave)
-    asked, ticks = [], []
-    try:
-        loop.set_fd_handler(master, print, can_read=lambda: asked.append(1))
-        timer = loop.timer_new(lambda: ticks.append(1))
-        timer.mod_ns(q.clock_get_ns() + 50_000_000)
-        assert loop.run_until(lambda: ticks, timeout=10)
-        assert len(asked) < 10
-        loop.set_fd_handler(master)
-    finally:
-        os.close(master)
-
-
 def test_listening_socket_is_readable_when_somebody_connects(loop):
     address = f"\0qemu-mainloop-test-{os.getpid()}"
     with socket.socket(socket.AF_UNIX) as server, socket.socket(socket.AF_UNIX) as client:

@@ -241,7 +241,7 @@ def test_one_who_has_said_all_gets_the_answer(start):
 
 
 def test_interrupt_key_reaches_the_command(start):
-    """Not an interactive Python: one that is just about to wait notices at the next key only."""
+    """Not of an interactive Python: caught on its way to wait, it notices after the next line."""
     wait_for_it = """
 import signal
 signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])

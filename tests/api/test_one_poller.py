@@ -1,0 +1,80 @@
+"""A loop is polled by one thread at a time, and not closed meanwhile."""
+
+import os
+import threading
+
+import pytest
+
+
+def start_when_asleep(loop, action):
+    """A started thread that calls action() once the loop sleeps anew."""
+    before = loop.info()["sleeps"]
+
+    def run():
+        while loop.info()["sleeps"] == before:
+            os.sched_yield()
+        action()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread
+
+
+@pytest.mark.parametrize("method", ["wait", "run"])
+def test_a_loop_that_another_thread_polls_is_a_runtime_error(loop, method):
+    """Section 3: RuntimeError that names the object; the other thread is not disturbed."""
+    errors = []
+
+    def poll():
+        try:
+            getattr(loop, method)()
+        except RuntimeError as error:
+            errors.append(str(error))
+        loop.stop()
+
+    thread = start_when_asleep(loop, poll)
+    loop.run()
+    thread.join()
+    assert len(errors) == 1
+    assert repr(loop) in errors[0] and "polled by another thread" in errors[0]
+
+
+def test_a_loop_may_be_polled_by_one_thread_after_another(loop):
+    """Section 2.4: by one thread at a time."""
+    ran = []
+    bh = loop.bh_new(lambda: ran.append(threading.get_ident()))
+    for _ in range(2):
+        bh.schedule()
+        thread = threading.Thread(target=loop.wait)
+        thread.start()
+        thread.join()
+        bh.schedule()
+        loop.wait()
+    assert len(ran) == 4 and ran[1] == ran[3] == threading.get_ident()
+
+
+def test_closing_a_loop_in_its_own_wait_is_a_runtime_error(loop):
+    """Section 3: closing a loop from inside its own wait(), which names it; it goes on."""
+    bh = loop.bh_new(loop.close)
+    bh.schedule()
+    with pytest.raises(RuntimeError) as caught:
+        loop.wait()
+    assert repr(loop) in str(caught.value)
+    assert loop.wait(True) == 0
+
+
+def test_closing_a_loop_that_another_thread_polls_is_a_runtime_error(loop):
+    """Section 3: a loop polled by another thread."""
+    errors = []
+
+    def close():
+        try:
+            loop.close()
+        except RuntimeError as error:
+            errors.append(str(error))
+        loop.stop()
+
+    thread = start_when_asleep(loop, close)
+    loop.run()
+    thread.join()
+    assert len(errors) == 1 and repr(loop) in errors[0]

@@ -1,0 +1,154 @@
+"""Wait objects deleted, added again, closed, while others are signalled."""
+
+import os
+
+import pytest
+
+import qemu_mainloop as q
+
+pytestmark = pytest.mark.timeout(20)
+
+
+@pytest.fixture
+def events():
+    """Two events that are not signalled."""
+    fds = [os.eventfd(0, os.EFD_NONBLOCK) for _ in range(2)]
+    yield fds
+    for fd in fds:
+        try:
+            os.close(fd)
+        except OSError:
+            pass  # the test closed it
+
+
+def add(handle, calls, opaque="opaque", drain=True):
+    def func(o):
+        calls.append(o)
+        if drain:
+            os.eventfd_read(handle)
+
+    assert q.qemu_add_wait_object(handle, func, opaque) == 0
+    return func
+
+
+def test_same_handle_twice_is_refused(header, events, calls):
+    """The header's -EEXIST."""
+    add(events[0], calls, opaque=1)
+    with pytest.raises(FileExistsError):
+        q.qemu_add_wait_object(events[0], print, 2)
+    os.eventfd_write(events[0], 1)
+    assert q.main_loop_wait(True) == 1
+    assert calls == [1]
+
+
+def test_deleted_object_calls_nobody(header, events, calls):
+    func = add(events[0], calls)
+    os.eventfd_write(events[0], 1)
+    q.qemu_del_wait_object(events[0], func, "opaque")
+    assert q.main_loop_wait(True) == 0
+    assert calls == []
+
+
+def test_delete_matches_the_handle_alone(header, events, calls):
+    """The header's qemu_del_wait_object(): func and opaque do not matter."""
+    add(events[0], calls)
+    q.qemu_del_wait_object(events[0], None, "another")
+    os.eventfd_write(events[0], 1)
+    assert q.main_loop_wait(True) == 0
+
+
+def test_deleting_what_is_not_there_is_no_error(header, events, calls):
+    q.qemu_del_wait_object(events[0], None, None)
+    q.qemu_del_wait_object(999_999, None, None)
+
+
+def test_deleted_object_may_be_added_again(header, events, calls):
+    func = add(events[0], calls, opaque=1)
+    q.qemu_del_wait_object(events[0], func, 1)
+    add(events[0], calls, opaque=2)
+    os.eventfd_write(events[0], 1)
+    assert q.main_loop_wait(True) == 1
+    assert calls == [2]
+
+
+def test_object_may_delete_itself_and_the_next_one_is_still_called(header, events, calls):
+    """Row "changed during dispatch": QEMU skips the next one here."""
+
+    def func(o):
+        calls.append(o)
+        q.qemu_del_wait_object(events[o], func, o)
+
+    for i, fd in enumerate(events):
+        q.qemu_add_wait_object(fd, func, i)
+        os.eventfd_write(fd, 1)
+    assert q.main_loop_wait(True) == 2
+    assert sorted(calls) == [0, 1]
+    assert q.main_loop_wait(True) == 0
+
+
+def test_object_that_deletes_another_signalled_one_keeps_it_from_running(header, events, calls):
+    """Row "changed during dispatch": a removed one does not run."""
+    for i, fd in enumerate(events):
+        q.qemu_add_wait_object(
+            fd, lambda o: (calls.append(o), q.qemu_del_wait_object(events[1 - o], None, None)), i)
+        os.eventfd_write(fd, 1)
+    assert q.main_loop_wait(True) == 1
+    assert len(calls) == 1
+
+
+@pytest.mark.parametrize("first", ["wait object", "fd handler"])
+def test_number_is_a_wait_object_or_has_an_fd_handler(header, events, calls, first):
+    """Row "fd handler": one per descriptor; a wait object's is not replaced silently."""
+    register = [
+        lambda: q.qemu_add_wait_object(events[0], print, None),
+        lambda: q.qemu_set_fd_handler(events[0], print, None, None),
+    ]
+    if first == "fd handler":
+        register.reverse()
+    register[0]()
+    with pytest.raises(OSError):
+        register[1]()
+
+
+def test_closed_object_neither_spins_nor_disturbs(header, events, calls, iterations_in):
+    """Row "descriptor closed while registered", of a wait object."""
+    add(events[0], calls, opaque="closed", drain=False)
+    add(events[1], calls, opaque="open")
+    os.eventfd_write(events[0], 1)
+    os.close(events[0])
+    assert iterations_in(header, 50) < 40
+    os.eventfd_write(events[1], 1)
+    assert header.run_until(lambda: "open" in calls, timeout=5)
+    assert calls.count("closed") <= 8
+
+
+def test_number_of_a_closed_object_may_be_added_anew(header, events, calls):
+    """Row "descriptor closed while registered": a later registration works at once."""
+    add(events[0], calls, opaque="old")
+    q.main_loop_wait(True)
+    os.close(events[0])
+    assert header.info()["closed_descriptors"] == 1
+    os.dup2(events[1], events[0], inheritable=False)
+    add(events[0], calls, opaque="new")
+    os.eventfd_write(events[1], 1)
+    assert q.main_loop_wait(True) == 1
+    assert calls == ["new"]
+
+
+def test_number_of_a_closed_object_may_get_an_fd_handler_and_back(header, events, calls):
+    """Row "descriptor closed while registered": a later registration works, of either kind."""
+    number = events[0]
+    add(number, calls, opaque="old")
+    os.close(number)
+    assert header.info()["closed_descriptors"] == 1
+    os.dup2(events[1], number, inheritable=False)
+    header.set_fd_handler(number, read=lambda: calls.append(os.eventfd_read(number)))
+    os.eventfd_write(events[1], 5)
+    assert q.main_loop_wait(True) == 1
+    os.close(number)
+    assert header.info()["closed_descriptors"] == 1
+    os.dup2(events[1], number, inheritable=False)
+    add(number, calls, opaque="new")
+    os.eventfd_write(events[1], 1)
+    assert q.main_loop_wait(True) == 1
+    assert calls == [5, "new"]

@@ -1,0 +1,1 @@
+"""A user of the C API, built with setuptools."""
