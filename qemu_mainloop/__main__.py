@@ -145,7 +145,7 @@ def parser():
     )
     parse_run.add_argument("target", metavar="TARGET", help="a .py path, or module:function")
     parse_run.add_argument(
-        "args", metavar="ARGS", nargs=argparse.REMAINDER, help="the program's own arguments"
+        "args", metavar="ARGS", nargs="*", help="the program's own arguments, passed on as they are"
     )
     parse_run.add_argument(
         "--fdmon", metavar="NAME", help="the kernel interface that waits (see info)"
@@ -164,9 +164,22 @@ def parser():
     return top
 
 
+def split_at_target(argv):
+    """Ours and the program's arguments: argparse would take a leading "--" away."""
+    if argv[:1] == ["run"]:
+        expects_value = False
+        for i, word in enumerate(argv[1:], 1):
+            if not word.startswith("-") and not expects_value:
+                return argv[: i + 1], argv[i + 1 :]
+            expects_value = word == "--fdmon"
+    return argv, []
+
+
 def main(argv=None):
     """The command line's entry; the exit status."""
-    options = parser().parse_args(argv)
+    ours, rest = split_at_target(sys.argv[1:] if argv is None else argv)
+    options = parser().parse_args(ours)
+    options.args = rest
     try:
         return options.function(options)
     except Mistake as mistake:

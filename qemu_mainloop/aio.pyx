@@ -62,14 +62,14 @@ cdef int aio_set_fd_handler(AioContext *ctx, int fd, IOHandler *io_read, IOHandl
 
 
 cdef QEMUBH *aio_bh_new(AioContext *ctx, QEMUBHFunc *cb, void *opaque) noexcept nogil:
-    return bh_new(context_bhs(ctx), cb, opaque, False) if cb != NULL else NULL
+    return bh_new(context_bhs(ctx), cb, opaque, NULL, False) if cb != NULL else NULL
 
 
 cdef int aio_bh_schedule_oneshot(AioContext *ctx, QEMUBHFunc *cb, void *opaque) noexcept nogil:
     cdef QEMUBH *bh
     if cb == NULL:
         return -EINVAL
-    bh = bh_new(context_bhs(ctx), cb, opaque, True)
+    bh = bh_new(context_bhs(ctx), cb, opaque, NULL, True)
     if bh == NULL:
         return -ENOMEM
     bh_schedule(bh)
@@ -84,7 +84,7 @@ cdef QEMUTimer *aio_timer_new(AioContext *ctx, QEMUClockType type, int scale, QE
                               void *opaque) noexcept nogil:
     if cb == NULL:
         return NULL
-    return timer_create(context_timers(ctx), <int> type, scale, cb, opaque)
+    return timer_create(context_timers(ctx), <int> type, scale, cb, opaque, NULL)
 
 
 cdef int aio_add_child_watch(AioContext *ctx, pid_t pid, AioChildFunc *cb,

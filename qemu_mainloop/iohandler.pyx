@@ -1,5 +1,7 @@
 # The main loop's fd handlers under a foreign select(); see iohandler.pxd.
 
+from libc.stdint cimport uint32_t
+
 from qemu_mainloop._core.context cimport (
     AioContext, context_dispatch_reports, context_prepare_foreign_wait)
 from qemu_mainloop._core.iohandler cimport FdTable, fd_table_wants
@@ -27,11 +29,12 @@ cdef void qemu_iohandler_fill(int *pnfds, fd_set *readfds, fd_set *writefds,
                               fd_set *xfds) noexcept nogil:
     cdef AioContext *ctx = main_context
     cdef int fd, events
+    cdef uint32_t tag = 0
     if ctx == NULL:
         return
     context_prepare_foreign_wait(ctx)
     for fd in range(ctx.fds.size):
-        events = fd_table_wants(&ctx.fds, fd)
+        events = fd_table_wants(&ctx.fds, fd, &tag)
         if events == 0 or not fits(fd):
             continue
         if events & POLLIN:
@@ -47,6 +50,7 @@ cdef void qemu_iohandler_poll(fd_set *readfds, fd_set *writefds, fd_set *xfds,
     cdef AioContext *ctx = main_context
     cdef FdTable *t
     cdef int fd, events
+    cdef uint32_t tag = 0
     cdef int n = 0
     if ctx == NULL or rc <= 0:
         return
@@ -59,9 +63,9 @@ cdef void qemu_iohandler_poll(fd_set *readfds, fd_set *writefds, fd_set *xfds,
             events |= POLLIN
         if fd_has(fd, writefds):
             events |= POLLOUT
-        if events & fd_table_wants(t, fd):
+        if events & fd_table_wants(t, fd, &tag):
             t.reports[n].fd = fd
-            t.reports[n].tag = t.slots[fd].kernel_tag
+            t.reports[n].tag = tag
             t.reports[n].events = events
             n += 1
     context_dispatch_reports(ctx, n)

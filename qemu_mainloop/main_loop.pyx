@@ -78,7 +78,7 @@ cdef int qemu_set_fd_handler(int fd, IOHandler *fd_read, IOHandler *fd_write,
 cdef QEMUBH *qemu_bh_new(QEMUBHFunc *cb, void *opaque) noexcept nogil:
     if main_context == NULL or cb == NULL:
         return NULL
-    return bh_new(&main_context.bhs, cb, opaque, False)
+    return bh_new(&main_context.bhs, cb, opaque, NULL, False)
 
 
 cdef void qemu_bh_schedule(QEMUBH *bh) noexcept nogil:

@@ -1,6 +1,7 @@
 # Running a function in a context's thread and waiting for it.
 
 from libc.errno cimport ENOMEM
+from libc.stdint cimport uintptr_t
 
 from qemu_mainloop._core.bh cimport QEMUBH, bh_new, bh_schedule
 from qemu_mainloop._core.dispatch cimport (
@@ -40,11 +41,15 @@ cdef int barrier_run(AioContext *ctx, BHCallback cb, void *opaque) noexcept nogi
     cdef Barrier b
     cdef Dispatch d
     cdef QEMUBH *bh
-    if atomic_load_acquire_size(&ctx.wakeup.poller) == thread_self():
+    cdef uintptr_t poller
+    poller = atomic_load_acquire_size(&ctx.wakeup.poller)
+    if poller == 0:
+        poller = atomic_load_acquire_size(&ctx.last_poller)
+    if poller == thread_self():
         return -EDEADLK
     if ctx.iothread_lock != NULL and lock_is_mine(ctx.iothread_lock):
         return -EDEADLK
-    bh = bh_new(&ctx.bhs, run, &b, True)
+    bh = bh_new(&ctx.bhs, run, &b, NULL, True)
     if bh == NULL:
         return -ENOMEM
     b.cb = cb

@@ -56,6 +56,7 @@ cdef struct QEMUBH "QEMUBH":
     int64_t made_in         # the iteration before which it was made, or in which
     BHCallback cb
     void *opaque
+    BHCallback release      # called with opaque when nothing refers to it; or NULL
     BHQueue *queue
     QEMUBH *all_next        # the list of all, under the queue's lock
     QEMUBH *all_prev
@@ -81,7 +82,8 @@ cdef void bh_queue_destroy(BHQueue *q) noexcept nogil
 # In a forked child: makes the queue whole again from the list of all.
 cdef void bh_queue_repair(BHQueue *q) noexcept nogil
 
-cdef QEMUBH *bh_new(BHQueue *q, BHCallback cb, void *opaque, bint oneshot) noexcept nogil
+cdef QEMUBH *bh_new(BHQueue *q, BHCallback cb, void *opaque, BHCallback release,
+                    bint oneshot) noexcept nogil
 # True: it was scheduled, and is not any more.
 cdef bint bh_cancel(QEMUBH *bh) noexcept nogil
 # Cancels and gives up.

@@ -25,12 +25,14 @@ cdef void bh_queue_init(BHQueue *q, Wakeup *wakeup) noexcept nogil:
     mutex_init(&q.lock)
 
 
-cdef QEMUBH *bh_new(BHQueue *q, BHCallback cb, void *opaque, bint oneshot) noexcept nogil:
+cdef QEMUBH *bh_new(BHQueue *q, BHCallback cb, void *opaque, BHCallback release,
+                    bint oneshot) noexcept nogil:
     cdef QEMUBH *bh = <QEMUBH *> calloc(1, sizeof(QEMUBH))
     if bh == NULL:
         return NULL
     bh.cb = cb
     bh.opaque = opaque
+    bh.release = release
     bh.queue = q
     bh.oneshot = oneshot
     bh.in_runtime = runtime_owns(<AnyFunction> cb)
@@ -58,9 +60,15 @@ cdef void leave_all(QEMUBH *bh) noexcept nogil:
     mutex_unlock(&q.lock)
 
 
+cdef void let_go(QEMUBH *bh) noexcept nogil:
+    if bh.release != NULL:
+        bh.release(bh.opaque)
+    free(bh)
+
+
 cdef void discard(QEMUBH *bh) noexcept nogil:
     leave_all(bh)
-    free(bh)
+    let_go(bh)
 
 
 cdef void bh_schedule_idle(QEMUBH *bh) noexcept nogil:
@@ -246,41 +254,50 @@ cdef void bh_queue_destroy(BHQueue *q) noexcept nogil:
     cdef QEMUBH *next_
     while bh != NULL:
         next_ = bh.all_next
-        free(bh)
+        let_go(bh)
         bh = next_
     mutex_destroy(&q.lock)
 
 
 cdef void bh_queue_repair(BHQueue *q) noexcept nogil:
-    # Which threads were between P1 and P4 no longer matters: they are not in this
-    # process.  What can be reached keeps its order, what cannot goes behind.
-    cdef QEMUBH *bh
-    if q.later != NULL:
-        take_later(q)
-    collect(q)
-    if q.unlinked != NULL:
-        append(q, q.newer)
-    q.top = q.unlinked = q.newer = NULL
-    bh = q.head
-    while bh != NULL:
-        bh.reached = True
-        bh = bh.next
+    # Which threads were where no longer matters: they are not in this process, and the
+    # loop's own lists may be half changed if it was one of them.  What can be reached
+    # keeps its order, what cannot goes behind.
+    cdef QEMUBH *chains[4]
+    cdef QEMUBH *bh = q.all
+    cdef QEMUBH *next_
+    cdef int i
+    chains[0] = q.later
+    chains[1] = q.head
+    q.head = q.tail = q.later = q.later_tail = NULL
+    collect(q)                               # what was pushed, oldest first
+    chains[2] = q.head
+    chains[3] = q.newer if q.unlinked != NULL else NULL
+    q.top = q.unlinked = q.newer = q.head = q.tail = NULL
+    for i in range(4):
+        bh = chains[i]
+        while bh != NULL and not bh.reached:
+            next_ = bh.next
+            append(q, bh)
+            bh = next_
     bh = q.all
     while bh != NULL:
-        if bh.state != BH_FREE and not bh.reached:
-            bh.next = NULL
+        if not bh.reached:
             append(q, bh)
+        bh = bh.all_next
+    bh = q.all
+    while bh != NULL:
         bh.reached = False
         bh = bh.all_next
 
 
-cdef void append(BHQueue *q, QEMUBH *chain) noexcept nogil:
-    if chain == NULL:
+cdef void append(BHQueue *q, QEMUBH *bh) noexcept nogil:
+    bh.reached = True
+    if bh.state == BH_FREE:
         return
+    bh.next = NULL
     if q.head == NULL:
-        q.head = chain
+        q.head = bh
     else:
-        q.tail.next = chain
-    while chain != NULL:
-        q.tail = chain
-        chain = chain.next
+        q.tail.next = bh
+    q.tail = bh

@@ -1,13 +1,15 @@
 # Child watches.
 
 from libc.errno cimport EINVAL, EMFILE, ENFILE, ENOMEM
+from libc.stdint cimport uintptr_t
 from libc.stdlib cimport calloc, free
 
 from qemu_mainloop._core.fork cimport fork_generation
 from qemu_mainloop._core.iohandler cimport FD_INTERNAL, fd_table_set
 from qemu_mainloop._core.timer cimport (
-    REALTIME, clock_get_ns, timer_arm, timer_create)
-from qemu_mainloop._sys.atomic cimport atomic_store_int
+    REALTIME, QEMUTimer, clock_get_ns, timer_arm, timer_create, timer_destroy)
+from qemu_mainloop._sys.atomic cimport (
+    atomic_cas_seq_size, atomic_load_acquire_ptr, atomic_load_int, atomic_store_int)
 from qemu_mainloop._sys.fdsource cimport pidfd_open_child
 from qemu_mainloop._sys.posix cimport child_collect, child_look, close
 from qemu_mainloop._sys.thread cimport mutex_lock, mutex_unlock
@@ -107,18 +109,33 @@ cdef bint link_watch(ChildList *list, ChildWatch *wanted) noexcept nogil:
     return w == NULL
 
 
-cdef int look_by_timer(ChildList *list) noexcept nogil:
-    if list.timer == NULL:
-        list.timer = timer_create(list.timers, REALTIME, 1, on_timer, list)
-        if list.timer == NULL:
-            return -ENOMEM
-    timer_arm(list.timer, 0, False)
+# Where there are no pidfds: the timer, which two threads may be the first to need.
+cdef int make_timer(ChildList *list) noexcept nogil:
+    cdef QEMUTimer *timer
+    if atomic_load_acquire_ptr(&list.timer) != NULL:
+        return 0
+    timer = timer_create(list.timers, REALTIME, 1, on_timer, list, NULL)
+    if timer == NULL:
+        return -ENOMEM
+    if not atomic_cas_seq_size(<uintptr_t *> &list.timer, 0, <uintptr_t> timer):
+        timer_destroy(timer)
     return 0
+
+
+cdef int open_pidfd(ChildWatch *w) noexcept nogil:
+    w.pidfd = -1 if child_without_pidfd else pidfd_open_child(w.pid)
+    if w.pidfd == -EMFILE or w.pidfd == -ENFILE or w.pidfd == -ENOMEM:
+        return w.pidfd
+    if w.pidfd >= 0:
+        return 0
+    w.pidfd = -1
+    return make_timer(w.list)
 
 
 cdef int child_watch(ChildList *list, pid_t pid, ChildCallback cb, void *opaque,
                      ReleaseCallback release) noexcept nogil:
     cdef ChildWatch *w
+    cdef bint without_pidfd
     cdef int rc
     if pid <= 0:
         return -EINVAL
@@ -134,25 +151,26 @@ cdef int child_watch(ChildList *list, pid_t pid, ChildCallback cb, void *opaque,
     w.cb = cb
     w.opaque = opaque
     w.release = release
-    w.pidfd = -1
+    rc = open_pidfd(w)
+    if rc < 0:
+        return give_up(w, rc)
+    without_pidfd = w.pidfd < 0
     if not link_watch(list, w):
-        free(w)
-        return 1
-    w.pidfd = -1 if child_without_pidfd else pidfd_open_child(pid)
-    if w.pidfd < 0:
-        if w.pidfd == -EMFILE or w.pidfd == -ENFILE or w.pidfd == -ENOMEM:
-            return give_up(list, w, w.pidfd)
-        w.pidfd = -1
-    # Also a child that is gone already reports: its pidfd is readable at once.
-    if w.pidfd < 0:
-        rc = look_by_timer(list)
-    else:
-        rc = fd_table_set(list.fds, w.pidfd, FD_INTERNAL, on_pidfd, NULL, NULL, w, NULL, False)
-    return give_up(list, w, rc) if rc < 0 else 0
+        return give_up(w, 1)
+    # Also a child that is gone already reports: its pidfd is readable at once.  Without
+    # one the timer may have collected it, and freed w, by now.
+    if without_pidfd:
+        timer_arm(list.timer, 0, False)
+        return 0
+    rc = fd_table_set(list.fds, w.pidfd, FD_INTERNAL, on_pidfd, NULL, NULL, w, NULL,
+                      atomic_load_int(&list.fds.wakeup.hosted))
+    if rc < 0:
+        unlink_watch(list, w)
+        return give_up(w, rc)
+    return 0
 
 
-cdef int give_up(ChildList *list, ChildWatch *w, int rc) noexcept nogil:
-    unlink_watch(list, w)
+cdef int give_up(ChildWatch *w, int rc) noexcept nogil:
     if w.pidfd >= 0:
         close(w.pidfd)
     free(w)

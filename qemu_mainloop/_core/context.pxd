@@ -21,13 +21,21 @@ from qemu_mainloop._sys.atomic cimport atomic_load_acquire_size, atomic_load_int
 from qemu_mainloop._sys.thread cimport Mutex
 
 
-# What a caller with a runtime of its own (Python's wait()) adds to an iteration.
+# What a caller with a runtime of its own (Python's wait() and run()) adds.
 cdef struct Driver:
+    # Whether the runtime's lock is held: carried from one iteration to the next, so that
+    # a run of iterations takes it no oftener than its callbacks need it.  The caller
+    # begins and ends it.
+    Dispatch d
     # Called with the runtime's lock held and the thread's signals blocked, right
     # before a sleep that lets them through: non-zero means do not sleep.
     bint (*before_sleep)(Driver *driver) noexcept nogil
     # Other threads may take this thread's signals: ask again at least so often.
     int64_t longest_sleep_ns
+    # How long after it was asked last a sleep may go without asking; 0: not at all.  Such
+    # a sleep ends when that time is over, so nothing is overlooked for longer.
+    int64_t trust_ns
+    int64_t asked_ns
 
 cdef struct Outcome:
     int descriptors              # and wait objects that had a callback due
@@ -41,8 +49,8 @@ cdef struct BusyPolling:
     int64_t now_ns               # adapted between 0 and max_ns
 
 cdef struct Counters:
-    uint64_t iterations
-    uint64_t sleeps
+    int64_t iterations
+    int64_t sleeps
 
 cdef struct ContextStats:
     int handlers
@@ -68,6 +76,7 @@ cdef struct AioContext "AioContext":
     Mutex lock
     int references
     int generation               # of forks: whose kernel objects these are
+    uintptr_t last_poller        # the thread of the last iteration; 0: there was none
     int depth                    # iterations of this context on the stack
     uint64_t pass_               # the number of the last iteration begun
     const char *named_fdmon      # NULL: the best there is
@@ -81,11 +90,13 @@ cdef struct AioContext "AioContext":
 cdef int context_new(AioContext **ctx, FifoLock *iothread_lock) noexcept nogil
 cdef void context_ref(AioContext *ctx) noexcept nogil
 cdef void context_unref(AioContext *ctx) noexcept nogil
+# It is not the calling thread's: clock_step() leaves it to whoever polls it.
+cdef void context_disown(AioContext *ctx) noexcept nogil
 # The innermost one that this thread is in an iteration of.
 cdef AioContext *context_current() noexcept nogil
 
 # One iteration.  timeout_ns: 0 does not block, < 0 is without end.  driver: NULL, or
-# the caller's; with one the caller holds the runtime's lock.
+# the caller's.
 # 0; -EBUSY: another thread polls it; else why waiting is impossible.
 cdef int context_iterate(AioContext *ctx, int64_t timeout_ns, Driver *driver,
                          Outcome *out) noexcept nogil
@@ -134,7 +145,8 @@ cdef inline PollingList *context_polling(AioContext *ctx) noexcept nogil:
 
 
 cdef inline bint context_is_polled(AioContext *ctx) noexcept nogil:
-    return atomic_load_acquire_size(&ctx.wakeup.poller) != 0
+    return (atomic_load_acquire_size(&ctx.wakeup.poller) != 0
+            or atomic_load_int(&ctx.timers.stepping) != 0)
 
 
 cdef inline bint context_is_hosted(AioContext *ctx) noexcept nogil:

@@ -15,7 +15,7 @@ from qemu_mainloop._core.hosting cimport (
     hosting_clear, hosting_close, hosting_init, hosting_open, hosting_show, hosting_sleep)
 from qemu_mainloop._core.iohandler cimport (
     FD_INTERNAL, FD_NOTIFIER, fd_table_apply, fd_table_ask, fd_table_collect, fd_table_destroy,
-    fd_table_dispatch, fd_table_forget, fd_table_init, fd_table_restart, fd_table_set,
+    fd_table_dispatch, fd_table_forget, fd_table_init, fd_table_repair, fd_table_restart, fd_table_set,
     fd_table_sweep, fd_table_timeout_ns)
 from qemu_mainloop._core.lock cimport lock_acquire, lock_is_mine, lock_release
 from qemu_mainloop._core.polling cimport polling_destroy, polling_init, polling_run
@@ -25,8 +25,8 @@ from qemu_mainloop._core.timer cimport (
 from qemu_mainloop._core.wakeup cimport (
     wakeup_accept, wakeup_end_sleep, wakeup_is_notified, wakeup_prepare_sleep)
 from qemu_mainloop._sys.atomic cimport (
-    atomic_add_seq_int, atomic_cas_seq_size, atomic_load_acquire_size, atomic_load_i64,
-    atomic_store_release_size, cpu_relax)
+    atomic_add_seq_int, atomic_cas_seq_int, atomic_cas_seq_size, atomic_load_acquire_size, atomic_load_i64,
+    atomic_store_i64, atomic_store_release_size, cpu_relax)
 from qemu_mainloop._sys.clock cimport clock_monotonic_ns
 from qemu_mainloop._sys.fdsource cimport wall_clock_watch_arm, wall_clock_watch_open
 from qemu_mainloop._sys.notifier cimport notifier_close, notifier_open, notifier_set
@@ -103,6 +103,9 @@ cdef int context_new(AioContext **out, FifoLock *iothread_lock) noexcept nogil:
         free(ctx)
         return rc
     timer_group_init(&ctx.timers, &ctx.lock, &ctx.wakeup, iothread_lock != NULL, NULL)
+    ctx.timers.hold = hold
+    ctx.timers.let_go = let_go
+    ctx.timers.context = ctx
     polling_init(&ctx.polling, &ctx.lock, &ctx.wakeup)
     child_list_init(&ctx.children, &ctx.fds, &ctx.timers, &ctx.lock)
     hosting_init(&ctx.hosting, &ctx.fds, &ctx.timers, &ctx.bhs, &ctx.wakeup)
@@ -136,6 +139,25 @@ cdef void context_unref(AioContext *ctx) noexcept nogil:
     free(ctx)
 
 
+cdef void context_disown(AioContext *ctx) noexcept nogil:
+    atomic_store_release_size(&ctx.timers.home, 0)
+
+
+cdef bint hold(void *context) noexcept nogil:
+    # Unless the last reference is gone: then it is only waiting to leave the clocks' list.
+    cdef AioContext *ctx = <AioContext *> context
+    cdef int references = atomic_load_int(&ctx.references)
+    while references > 0:
+        if atomic_cas_seq_int(&ctx.references, references, references + 1):
+            return True
+        references = atomic_load_int(&ctx.references)
+    return False
+
+
+cdef void let_go(void *context) noexcept nogil:
+    context_unref(<AioContext *> context)
+
+
 cdef AioContext *context_current() noexcept nogil:
     return current
 
@@ -165,7 +187,7 @@ cdef void fork_child(void *owner) noexcept nogil:
     # It is held while the clocks' lock is taken, so it cannot be held over a fork; what
     # it guards is computed anew.
     mutex_init(&ctx.hosting.lock)
-    fd_table_forget(&ctx.fds)
+    fd_table_repair(&ctx.fds)
     bh_queue_repair(&ctx.bhs)
     timer_group_repair(&ctx.timers)
 
@@ -213,8 +235,24 @@ cdef struct Iteration:
     uint64_t pass_
     bint took_lock               # the iothread lock, for the call
     Driver *driver
-    Dispatch d
+    Dispatch *d                  # the driver's, or own
+    Dispatch own
     SignalMask mask
+
+
+cdef void begin(Iteration *it, Driver *driver) noexcept nogil:
+    it.driver = driver
+    if driver == NULL:
+        it.d = &it.own
+        dispatch_begin(it.d, -1)
+    else:
+        it.d = &driver.d
+        it.d.generation = fork_generation
+
+
+cdef void end(Iteration *it) noexcept nogil:
+    if it.driver == NULL:
+        dispatch_end(it.d)
 
 
 cdef bint claim(AioContext *ctx) noexcept nogil:
@@ -235,13 +273,18 @@ cdef int enter(AioContext *ctx, Iteration *it) noexcept nogil:
             if ctx.depth == 0:
                 atomic_store_release_size(&ctx.wakeup.poller, 0)
             return rc
+    # wakeup_is_mine rests on this: what another thread changed under the lock before is
+    # seen from here on, and who comes later sees the claim.
+    mutex_lock(&ctx.lock)
+    mutex_unlock(&ctx.lock)
     ctx.depth += 1
     ctx.pass_ += 1
-    ctx.counters.iterations += 1
+    atomic_store_i64(&ctx.counters.iterations, ctx.counters.iterations + 1)
     it.pass_ = ctx.pass_
     it.outer = current
     current = ctx
     atomic_store_release_size(&ctx.timers.home, thread_self())
+    atomic_store_release_size(&ctx.last_poller, thread_self())
     it.took_lock = ctx.iothread_lock != NULL and not lock_is_mine(ctx.iothread_lock)
     if it.took_lock:
         take_lock(ctx, it)
@@ -251,7 +294,7 @@ cdef int enter(AioContext *ctx, Iteration *it) noexcept nogil:
 cdef void take_lock(AioContext *ctx, Iteration *it) noexcept nogil:
     # Nobody waits for the iothread lock with the runtime's in hand.
     if lock_acquire(ctx.iothread_lock, 0) < 0:
-        dispatch_detach(&it.d)
+        dispatch_detach(it.d)
         lock_acquire(ctx.iothread_lock, -1)
 
 
@@ -260,7 +303,7 @@ cdef void leave(AioContext *ctx, Iteration *it) noexcept nogil:
     current = it.outer
     ctx.depth -= 1
     if ctx.depth == 0:
-        if dispatch_forked(&it.d):
+        if dispatch_forked(it.d):
             fd_table_forget(&ctx.fds)
         fd_table_sweep(&ctx.fds)
         if atomic_load_int(&ctx.wakeup.hosted) and ctx.generation == fork_generation:
@@ -268,7 +311,7 @@ cdef void leave(AioContext *ctx, Iteration *it) noexcept nogil:
         atomic_store_release_size(&ctx.wakeup.poller, 0)
     if it.took_lock:
         lock_release(ctx.iothread_lock)
-    dispatch_end(&it.d)
+    end(it)
 
 
 cdef int context_iterate(AioContext *ctx, int64_t timeout_ns, Driver *driver,
@@ -277,16 +320,15 @@ cdef int context_iterate(AioContext *ctx, int64_t timeout_ns, Driver *driver,
     cdef int n
     out.descriptors = 0
     out.progress = False
-    it.driver = driver
-    dispatch_begin(&it.d, 1 if driver != NULL else -1)
+    begin(&it, driver)
     n = enter(ctx, &it)
     if n < 0:
-        dispatch_end(&it.d)
+        end(&it)
         return n
     if not ask_users(ctx, &it):
         timeout_ns = 0
-    n = 0 if dispatch_forked(&it.d) else wait(ctx, &it, timeout_ns)
-    if n >= 0 and not dispatch_forked(&it.d):
+    n = 0 if dispatch_forked(it.d) else wait(ctx, &it, timeout_ns)
+    if n >= 0 and not dispatch_forked(it.d):
         dispatch_all(ctx, &it, n, out)
     leave(ctx, &it)
     return n if n < 0 else 0
@@ -296,9 +338,9 @@ cdef int context_iterate(AioContext *ctx, int64_t timeout_ns, Driver *driver,
 cdef bint ask_users(AioContext *ctx, Iteration *it) noexcept nogil:
     cdef bint may_block = True
     if atomic_load_int(&ctx.polling.count):
-        may_block = not polling_run(&ctx.polling, &it.d)
-    if atomic_load_int(&ctx.fds.gate_count) and not dispatch_forked(&it.d):
-        may_block = fd_table_ask(&ctx.fds, &it.d) and may_block
+        may_block = not polling_run(&ctx.polling, it.d)
+    if atomic_load_int(&ctx.fds.gate_count) and not dispatch_forked(it.d):
+        may_block = fd_table_ask(&ctx.fds, it.d) and may_block
     return may_block
 
 
@@ -353,7 +395,7 @@ cdef int look(AioContext *ctx, Iteration *it) noexcept nogil:
     cdef bint wanted = ctx.iothread_lock != NULL and lock_is_wanted(ctx.iothread_lock)
     cdef int n
     if wanted:
-        dispatch_detach(&it.d)
+        dispatch_detach(it.d)
         lock_release(ctx.iothread_lock)
     n = kernel_wait(ctx, 0, NULL)
     if wanted:
@@ -369,46 +411,58 @@ cdef inline int kernel_wait(AioContext *ctx, int64_t timeout_ns,
 
 # Phase 4, blocking.
 cdef int sleep(AioContext *ctx, Iteration *it, int64_t timeout_ns) noexcept nogil:
-    cdef int64_t begin_ns, end_ns, longest_ns
+    cdef Driver *driver = it.driver
+    cdef int64_t end_ns, trust_ns
     cdef int n
-    if it.driver == NULL:
+    if driver == NULL:
         return sleep_once(ctx, it, timeout_ns, NULL)
-    dispatch_attach(&it.d)
-    longest_ns = it.driver.longest_sleep_ns
-    if longest_ns < 0:
-        return sleep_guarded(ctx, it, timeout_ns)
-    end_ns = -1 if timeout_ns < 0 else clock_monotonic_ns() + timeout_ns
+    end_ns = -1
+    if timeout_ns >= 0 and (driver.trust_ns or driver.longest_sleep_ns >= 0):
+        end_ns = clock_monotonic_ns() + timeout_ns
+    if driver.trust_ns:
+        trust_ns = driver.asked_ns + driver.trust_ns - clock_monotonic_ns()
+        if trust_ns > 0:
+            n = sleep_once(ctx, it, shorter(timeout_ns, trust_ns), NULL)
+            if n != 0 or wakeup_is_notified(&ctx.wakeup):
+                if n == -EINTR:
+                    driver.asked_ns = 0          # the signal is for somebody to see
+                return n
     while True:
-        n = sleep_guarded(ctx, it, shorter(timeout_ns, longest_ns))
-        if n != 0 or wakeup_is_notified(&ctx.wakeup):
-            return n
         if end_ns >= 0:
             timeout_ns = end_ns - clock_monotonic_ns()
             if timeout_ns <= 0:
                 return 0
-        dispatch_attach(&it.d)
+        n = sleep_guarded(ctx, it, shorter(timeout_ns, driver.longest_sleep_ns))
+        if n != 0 or driver.longest_sleep_ns < 0 or wakeup_is_notified(&ctx.wakeup):
+            return n
 
 
 # With the caller's signals held back from its last look until the wait itself.
 cdef int sleep_guarded(AioContext *ctx, Iteration *it, int64_t timeout_ns) noexcept nogil:
     cdef int n
+    cdef bint stays_awake
+    dispatch_attach(it.d)
     signal_mask_block_all(&it.mask)
-    if it.driver.before_sleep(it.driver):
-        timeout_ns = 0
+    stays_awake = it.driver.before_sleep(it.driver)
+    if it.driver.trust_ns:
+        it.driver.asked_ns = clock_monotonic_ns()
+    # A signal handler ran a nested iteration: whatever was computed is void.
+    if stays_awake or ctx.pass_ != it.pass_ or dispatch_forked(it.d):
+        signal_mask_restore(&it.mask)
+        return -EINTR
     n = sleep_once(ctx, it, timeout_ns, &it.mask)
     signal_mask_restore(&it.mask)
-    # Zero is "the time has passed": a look that found nothing must not go on sleeping.
-    return -EINTR if n == 0 and timeout_ns == 0 else n
+    return n
 
 
 cdef int sleep_once(AioContext *ctx, Iteration *it, int64_t timeout_ns,
                     const SignalMask *mask) noexcept nogil:
     cdef int n
-    ctx.counters.sleeps += 1
-    dispatch_detach(&it.d)
+    atomic_store_i64(&ctx.counters.sleeps, ctx.counters.sleeps + 1)
+    dispatch_detach(it.d)
     if ctx.iothread_lock != NULL:
         lock_release(ctx.iothread_lock)
-    if ctx.busy.max_ns > 0 and timeout_ns != 0:
+    if atomic_load_i64(&ctx.busy.max_ns) > 0 and timeout_ns != 0:
         n = busy_wait(ctx, timeout_ns, mask)
     else:
         n = kernel_wait(ctx, timeout_ns, mask)
@@ -428,11 +482,11 @@ cdef bint work_came(AioContext *ctx) noexcept nogil:
 
 cdef int spin(AioContext *ctx, int64_t end_ns) noexcept nogil:
     # Awake meanwhile: nobody needs to write the notifier.
-    cdef int i
+    cdef int _i
     cdef int n = 0
     wakeup_end_sleep(&ctx.wakeup)
     while n == 0 and clock_monotonic_ns() < end_ns:
-        for i in range(LOOKS_PER_CALL):
+        for _i in range(LOOKS_PER_CALL):
             if work_came(ctx):
                 return 0
             cpu_relax()
@@ -442,10 +496,10 @@ cdef int spin(AioContext *ctx, int64_t end_ns) noexcept nogil:
 
 cdef int busy_wait(AioContext *ctx, int64_t timeout_ns, const SignalMask *mask) noexcept nogil:
     cdef int64_t begin_ns = clock_monotonic_ns()
-    cdef int64_t spin_ns = shorter(timeout_ns, ctx.busy.now_ns)
+    cdef int64_t spin_ns = shorter(timeout_ns, atomic_load_i64(&ctx.busy.now_ns))
     cdef int n = 0
     if spin_ns > 0:
-        n = spin(ctx, begin_ns + spin_ns)
+        n = spin(ctx, begin_ns + spin_ns if spin_ns < NEVER_NS - begin_ns else NEVER_NS)
         wakeup_prepare_sleep(&ctx.wakeup)
     if n == 0:
         if work_came(ctx):
@@ -460,16 +514,19 @@ cdef int busy_wait(AioContext *ctx, int64_t timeout_ns, const SignalMask *mask) 
 
 cdef void adapt(BusyPolling *busy, int64_t waited_ns) noexcept nogil:
     # Longer, if that would have caught this event; less, if nothing comes in time.
-    if waited_ns <= busy.now_ns:
+    cdef int64_t max_ns = atomic_load_i64(&busy.max_ns)
+    cdef int64_t now_ns = atomic_load_i64(&busy.now_ns)
+    cdef int64_t grow = atomic_load_i64(&busy.grow)
+    cdef int64_t shrink = atomic_load_i64(&busy.shrink)
+    if waited_ns <= now_ns:
         return
-    if waited_ns > busy.max_ns:
-        busy.now_ns = busy.now_ns // busy.shrink if busy.shrink else 0
-    elif busy.now_ns == 0:
-        busy.now_ns = FIRST_SPIN_NS
+    if waited_ns > max_ns:
+        now_ns = now_ns // shrink if shrink else 0
+    elif now_ns == 0:
+        now_ns = FIRST_SPIN_NS
     else:
-        busy.now_ns *= busy.grow
-    if busy.now_ns > busy.max_ns:
-        busy.now_ns = busy.max_ns
+        now_ns = now_ns * grow if now_ns < max_ns // grow else max_ns
+    atomic_store_i64(&busy.now_ns, now_ns if now_ns < max_ns else max_ns)
 
 
 # ---- the wall clock
@@ -498,18 +555,21 @@ cdef void on_wall_clock_set(void *opaque) noexcept nogil:
 # Phases 5 to 7.
 cdef void dispatch_all(AioContext *ctx, Iteration *it, int n, Outcome *out) noexcept nogil:
     cdef int i
+    # A nested iteration has just looked anew: what the outer one has left is either among
+    # the reports, since all is level-triggered, or not ready any more.
+    fd_table_forget(&ctx.fds)
     if n > 0:
         fd_table_collect(&ctx.fds, n)
     if ctx.fds.ready_first != NULL:
-        out.descriptors = fd_table_dispatch(&ctx.fds, &it.d, &out.progress)
+        out.descriptors = fd_table_dispatch(&ctx.fds, it.d, &out.progress)
     for i in range(CLOCKS):
-        if dispatch_forked(&it.d):
+        if dispatch_forked(it.d):
             return
-        if timer_list_run(&ctx.timers.lists[run_order[i]], &it.d):
+        if timer_list_run(&ctx.timers.lists[run_order[i]], it.d):
             out.progress = True
-    if dispatch_forked(&it.d) or bh_queue_is_empty(&ctx.bhs):
+    if dispatch_forked(it.d) or bh_queue_is_empty(&ctx.bhs):
         return
-    if bh_run(&ctx.bhs, it.pass_, &it.d):
+    if bh_run(&ctx.bhs, it.pass_, it.d):
         out.progress = True
 
 
@@ -518,12 +578,11 @@ cdef void dispatch_all(AioContext *ctx, Iteration *it, int n, Outcome *out) noex
 cdef int context_run_bottom_halves(AioContext *ctx) noexcept nogil:
     cdef Iteration it
     cdef int ran
-    it.driver = NULL
-    dispatch_begin(&it.d, -1)
+    begin(&it, NULL)
     ran = enter(ctx, &it)
     if ran < 0:
         return ran
-    ran = bh_run(&ctx.bhs, it.pass_, &it.d)
+    ran = bh_run(&ctx.bhs, it.pass_, it.d)
     leave(ctx, &it)
     return ran
 
@@ -531,22 +590,20 @@ cdef int context_run_bottom_halves(AioContext *ctx) noexcept nogil:
 cdef bint context_run_timers(AioContext *ctx, int clock) noexcept nogil:
     cdef Iteration it
     cdef bint ran
-    it.driver = NULL
-    dispatch_begin(&it.d, -1)
+    begin(&it, NULL)
     if enter(ctx, &it) < 0:
         return False
-    ran = timer_list_run(&ctx.timers.lists[clock], &it.d)
+    ran = timer_list_run(&ctx.timers.lists[clock], it.d)
     leave(ctx, &it)
     return ran
 
 
 cdef void context_prepare_foreign_wait(AioContext *ctx) noexcept nogil:
     cdef Iteration it
-    it.driver = NULL
-    dispatch_begin(&it.d, -1)
+    begin(&it, NULL)
     if enter(ctx, &it) < 0:
         return
-    fd_table_ask(&ctx.fds, &it.d)
+    fd_table_ask(&ctx.fds, it.d)
     fd_table_apply(&ctx.fds, 0)
     leave(ctx, &it)
     # Asleep until context_dispatch_reports; what came before wakes the wait at once.
@@ -558,14 +615,13 @@ cdef void context_prepare_foreign_wait(AioContext *ctx) noexcept nogil:
 cdef void context_dispatch_reports(AioContext *ctx, int n) noexcept nogil:
     cdef Iteration it
     cdef bint progress = False
-    it.driver = NULL
-    dispatch_begin(&it.d, -1)
+    begin(&it, NULL)
     if enter(ctx, &it) < 0:
         return
     wakeup_end_sleep(&ctx.wakeup)
     wakeup_accept(&ctx.wakeup)
     fd_table_collect(&ctx.fds, n)
-    fd_table_dispatch(&ctx.fds, &it.d, &progress)
+    fd_table_dispatch(&ctx.fds, it.d, &progress)
     leave(ctx, &it)
 
 
@@ -605,28 +661,35 @@ cdef int context_fileno(AioContext *ctx) noexcept nogil:
         rc = context_restart(ctx)
         if rc < 0:
             return rc
+        if ctx.hosting.fd >= 0:
+            show_to_host(ctx)
     if ctx.hosting.fd >= 0:
         return ctx.hosting.fd
     if not claim(ctx):
         return -EBUSY
     rc = hosting_open(&ctx.hosting)
     if rc >= 0:
-        fd_table_apply(&ctx.fds, 0)
-        if ctx.depth == 0:
-            hosting_sleep(&ctx.hosting)
+        show_to_host(ctx)
     if ctx.depth == 0:
         atomic_store_release_size(&ctx.wakeup.poller, 0)
     return rc
+
+
+cdef void show_to_host(AioContext *ctx) noexcept nogil:
+    # What was registered before shows from now on.
+    fd_table_apply(&ctx.fds, 0)
+    if ctx.depth == 0:
+        hosting_sleep(&ctx.hosting)
 
 
 cdef int context_set_poll_params(AioContext *ctx, int64_t max_ns, int64_t grow,
                                  int64_t shrink) noexcept nogil:
     if max_ns < 0 or grow < 0 or shrink < 0:
         return -EINVAL
-    ctx.busy.max_ns = max_ns
-    ctx.busy.grow = grow if grow > 0 else 2
-    ctx.busy.shrink = shrink
-    ctx.busy.now_ns = max_ns
+    atomic_store_i64(&ctx.busy.grow, grow if grow > 0 else 2)
+    atomic_store_i64(&ctx.busy.shrink, shrink)
+    atomic_store_i64(&ctx.busy.now_ns, max_ns)
+    atomic_store_i64(&ctx.busy.max_ns, max_ns)
     return 0
 
 
@@ -648,6 +711,6 @@ cdef void context_stats(AioContext *ctx, ContextStats *stats) noexcept nogil:
     stats.bottom_halves = ctx.bhs.count
     mutex_unlock(&ctx.bhs.lock)
     stats.hosted = context_is_hosted(ctx)
-    stats.poll_ns = ctx.busy.now_ns
-    stats.iterations = ctx.counters.iterations
-    stats.sleeps = ctx.counters.sleeps
+    stats.poll_ns = atomic_load_i64(&ctx.busy.now_ns)
+    stats.iterations = atomic_load_i64(&ctx.counters.iterations)
+    stats.sleeps = atomic_load_i64(&ctx.counters.sleeps)

@@ -1,8 +1,9 @@
 # Being hosted by another loop.
 
 from qemu_mainloop._core.bh cimport bh_timeout_ns
+from qemu_mainloop._core.fork cimport fork_generation
 from qemu_mainloop._core.fdmon cimport fdmon_close, fdmon_find, fdmon_open
-from qemu_mainloop._core.iohandler cimport fd_table_restart
+from qemu_mainloop._core.iohandler cimport fd_table_restart, fd_table_timeout_ns
 from qemu_mainloop._core.timer cimport CLOCKS, timer_list_deadline_ns
 from qemu_mainloop._core.wakeup cimport wakeup_is_notified, wakeup_prepare_sleep
 from qemu_mainloop._sys.atomic cimport atomic_load_int, atomic_store_int
@@ -62,7 +63,9 @@ cdef int hosting_show(Hosting *h) noexcept nogil:
             rc = fdmon_open(&h.fds.mirror, "epoll")
             if rc < 0:
                 return rc
+            mutex_lock(h.fds.lock)
             fd_table_restart(h.fds)
+            mutex_unlock(h.fds.lock)
         fd = h.fds.mirror.ops.fileno(&h.fds.mirror)
     # A rebuilt epoll may have got the old one's number: it is a new member all the same.
     if h.shown_fd >= 0:
@@ -88,6 +91,8 @@ cdef void hosting_rearm(void *hosting) noexcept nogil:
     cdef int64_t first_ns = -1
     cdef int64_t now_ns, left_ns
     cdef int clock
+    if h.wakeup.generation != fork_generation:
+        return                           # the timerfd is the parent's
     mutex_lock(&h.lock)
     now_ns = clock_monotonic_ns()
     for clock in range(CLOCKS):
@@ -104,8 +109,7 @@ cdef void hosting_clear(Hosting *h) noexcept nogil:
     timerfd_clear(h.timer_fd)
     if h.fds.mirror.ops != NULL:
         # Nothing is taken from it but the news of entries that outlived their number.
-        h.fds.mirror.ops.wait(&h.fds.mirror, 0, NULL, h.fds.reports,
-                                   h.fds.max_reports)
+        h.fds.mirror.ops.wait(&h.fds.mirror, 0, NULL, h.fds.reports, h.fds.max_reports)
 
 
 cdef void hosting_sleep(Hosting *h) noexcept nogil:
@@ -113,10 +117,14 @@ cdef void hosting_sleep(Hosting *h) noexcept nogil:
     wakeup_prepare_sleep(h.wakeup)
     bh_ns = bh_timeout_ns(h.bhs)
     mutex_lock(&h.lock)
-    h.idle_until_ns = clock_monotonic_ns() + bh_ns if bh_ns > 0 else -1
+    h.idle_until_ns = -1
+    if atomic_load_int(&h.fds.muted) and (bh_ns < 0 or bh_ns > fd_table_timeout_ns(h.fds)):
+        bh_ns = fd_table_timeout_ns(h.fds)
+    if bh_ns > 0:
+        h.idle_until_ns = clock_monotonic_ns() + bh_ns
     mutex_unlock(&h.lock)
     hosting_rearm(h)
-    if bh_ns == 0 or wakeup_is_notified(h.wakeup) or atomic_load_int(&h.fds.muted) or has_hidden(h):
+    if bh_ns == 0 or wakeup_is_notified(h.wakeup) or has_hidden(h):
         notifier_set(&h.wakeup.notifier)
 
 

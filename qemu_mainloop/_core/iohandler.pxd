@@ -44,6 +44,7 @@ cdef struct FdHandler:
     int watched              # what it was watched for when it was reported
     int revents              # reported, not yet dispatched
     bint is_ready            # in the list of ready ones
+    bint write_due           # io_write is to follow the io_read that runs
     int calls                # since it was last verified
     FdHandler *ready_next
     FdHandler *gate_next     # the list of those with can_read, under the lock
@@ -110,11 +111,13 @@ cdef int fd_table_dispatch(FdTable *t, Dispatch *d, bint *progress) noexcept nog
 cdef void fd_table_sweep(FdTable *t) noexcept nogil
 # The reports that were not dispatched are void.
 cdef void fd_table_forget(FdTable *t) noexcept nogil
+# In a forked child: no report is in hand.
+cdef void fd_table_repair(FdTable *t) noexcept nogil
 
 # The kernel has been told nothing yet (a new fdmon, a fork): note everything.
 cdef void fd_table_restart(FdTable *t) noexcept nogil
 # What the fdmon watches fd for, for a foreign wait: a closed one is buried first.
-cdef int fd_table_wants(FdTable *t, int fd) noexcept nogil
+cdef int fd_table_wants(FdTable *t, int fd, uint32_t *tag) noexcept nogil
 # Looks at every descriptor and marks those that were closed; how many are.
 cdef int fd_table_verify(FdTable *t) noexcept nogil
 

@@ -94,7 +94,7 @@ cdef void revive(FdTable *t, FdSlot *slot) noexcept nogil:
         atomic_store_int(&t.muted, t.muted - 1)
 
 
-# 0; -EBADF was noted; else the kernel has no memory even to be told.
+# 0, or the kernel has no memory even to be told.
 cdef int apply_one(FdTable *t, int fd) noexcept nogil:
     cdef FdSlot *slot = &t.slots[fd]
     cdef uint32_t tag = slot.handler.tag if slot.handler != NULL else 0
@@ -107,8 +107,10 @@ cdef int apply_one(FdTable *t, int fd) noexcept nogil:
     if rc == 0 and t.mirror.ops != NULL:
         t.mirror.ops.update(&t.mirror, fd, tag, now, wanted)
     if rc == -EBADF:
+        # Closed under its handler.  The kernel has nothing, which is what is wanted now.
         slot.kernel_events = 0
-        bury(t, fd)
+        slot.is_dead = True
+        t.dead += 1
         return 0
     if rc == 0:
         slot.kernel_events = wanted
@@ -132,10 +134,6 @@ cdef int apply_all(FdTable *t) noexcept nogil:
             # No memory: it stays a change, and is tried again before the next wait.
             result = rc
             t.slots[fd].changed = True
-            t.changes[kept] = fd
-            kept += 1
-        elif t.slots[fd].changed:
-            # apply_one noted the descriptor anew, because it found it closed.
             t.changes[kept] = fd
             kept += 1
     atomic_store_int(&t.changed, kept)
@@ -344,6 +342,7 @@ cdef int fd_table_set(FdTable *t, int fd, int kind, FdCallback io_read, FdCallba
     cdef FdHandler *h = NULL
     cdef FdHandler *gone
     cdef bint removes = io_read == NULL and io_write == NULL
+    cdef bint news = False
     cdef int rc
     if fd < 0:
         return -EBADF
@@ -357,10 +356,14 @@ cdef int fd_table_set(FdTable *t, int fd, int kind, FdCallback io_read, FdCallba
         if wakeup_is_mine(t.wakeup):
             apply_all(t)
     gone = take_retired(t)
+    # Decided under the lock: the loop may apply it, and sleep, as soon as it is free.
+    if rc == 0:
+        news = t.slots[fd].changed if fd < t.size else False
+        news = news or (h != NULL and h.can_read != NULL)
     mutex_unlock(t.lock)
     if rc < 0:
         free(h)
-    elif atomic_load_int(&t.changed) or (apply and can_read != NULL):
+    elif news:
         wakeup_notify_others(t.wakeup)
     free_retired(gone)
     return rc
@@ -460,7 +463,7 @@ cdef bint collect_one(FdTable *t, const FDReady *r) noexcept nogil:
             bury(t, r.fd)
             t.must_rebuild = True        # the file lives on in a duplicate
             return False
-    h.revents |= r.events
+    h.revents = r.events
     h.watched = slot.kernel_events
     if not h.is_ready:
         h.is_ready = True
@@ -470,6 +473,7 @@ cdef bint collect_one(FdTable *t, const FDReady *r) noexcept nogil:
         else:
             t.ready_last.ready_next = h
         t.ready_last = h
+    h.write_due = False
     return False
 
 
@@ -486,7 +490,7 @@ cdef void mute(FdTable *t, FdHandler *h) noexcept nogil:
 cdef int fd_table_dispatch(FdTable *t, Dispatch *d, bint *progress) noexcept nogil:
     # A nested iteration continues this list, so nothing is dispatched twice.
     cdef FdHandler *h
-    cdef int revents, due
+    cdef int revents
     cdef bint reads, writes
     cdef int descriptors = 0
     while t.ready_first != NULL:
@@ -510,10 +514,15 @@ cdef int fd_table_dispatch(FdTable *t, Dispatch *d, bint *progress) noexcept nog
         if h.kind <= FD_WAIT_OBJECT:
             descriptors += 1
         if reads:
+            # The part for writing waits in the node: a nested iteration that serves it,
+            # or finds it not ready any more, clears it.
+            h.write_due = writes
             dispatch_switch(d, h.in_runtime)
             h.io_read(h.opaque)
             if dispatch_forked(d):
                 return descriptors
+            writes = h.write_due
+        h.write_due = False
         if writes and not atomic_load_acquire_int(&h.removed):
             dispatch_switch(d, h.in_runtime)
             h.io_write(h.opaque)
@@ -523,15 +532,29 @@ cdef int fd_table_dispatch(FdTable *t, Dispatch *d, bint *progress) noexcept nog
 
 
 cdef void fd_table_forget(FdTable *t) noexcept nogil:
+    cdef FdHandler *h
     while t.ready_first != NULL:
-        t.ready_first.is_ready = False
-        t.ready_first.revents = 0
-        t.ready_first = t.ready_first.ready_next
+        h = t.ready_first
+        t.ready_first = h.ready_next
+        h.is_ready = False
+        h.write_due = False
+
+
+cdef void fd_table_repair(FdTable *t) noexcept nogil:
+    # The polling thread may have been anywhere in the list.
+    cdef FdHandler *h
+    cdef int fd
+    t.ready_first = t.ready_last = NULL
+    for fd in range(t.size):
+        h = t.slots[fd].handler
+        if h != NULL:
+            h.is_ready = False
+            h.write_due = False
 
 
 # ---- the rest
 
-cdef int fd_table_wants(FdTable *t, int fd) noexcept nogil:
+cdef int fd_table_wants(FdTable *t, int fd, uint32_t *tag) noexcept nogil:
     cdef FdSlot *slot
     cdef int events = 0
     mutex_lock(t.lock)
@@ -539,6 +562,7 @@ cdef int fd_table_wants(FdTable *t, int fd) noexcept nogil:
     if slot.handler != NULL and not slot.is_dead:
         if fd_is_open(fd):
             events = slot.kernel_events
+            tag[0] = slot.kernel_tag
         else:
             bury(t, fd)
     mutex_unlock(t.lock)

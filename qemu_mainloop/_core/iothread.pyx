@@ -4,7 +4,7 @@ from libc.errno cimport ENOMEM, ESRCH
 from libc.stdlib cimport calloc, free
 
 from qemu_mainloop._core.context cimport (
-    Outcome, context_iterate, context_new, context_unref)
+    Outcome, context_disown, context_iterate, context_new, context_unref)
 from qemu_mainloop._core.dispatch cimport Dispatch, runtime_resume, runtime_suspend
 from qemu_mainloop._core.fork cimport ForkMember, fork_generation, fork_join
 from qemu_mainloop._core.wakeup cimport wakeup_notify
@@ -28,7 +28,8 @@ cdef void *run(void *arg) noexcept nogil:
     thread_set_name(t.name)
     # stopping is set before the notification, and a notification is sticky: whichever
     # comes between this look and the wait makes the wait return.
-    while not atomic_load_seq_int(&t.stopping):
+    # In a child that a callback forked this thread is the only one, and ends.
+    while not atomic_load_seq_int(&t.stopping) and t.generation == fork_generation:
         if context_iterate(t.ctx, -1, NULL, &out) < 0:
             wait_a_moment(t)
     return NULL
@@ -62,6 +63,7 @@ cdef int iothread_new(IOThread **out, const char *name) noexcept nogil:
     mutex_init(&t.joining)
     rc = context_new(&t.ctx, NULL)
     if rc == 0:
+        context_disown(t.ctx)
         rc = thread_start(&t.thread, run, t)
         if rc < 0:
             context_unref(t.ctx)
@@ -118,11 +120,13 @@ cdef void iothread_end_all() noexcept nogil:
     while True:
         mutex_lock(&list_lock)
         t = threads.next
-        while t != &threads and (t.joined or t.generation != fork_generation):
+        while t != &threads and (t.joined or t.generation != fork_generation
+                                 or t.self_ == thread_self()):
             t = t.next
         mutex_unlock(&list_lock)
-        if t == &threads or iothread_end(t) < 0:
+        if t == &threads:
             return
+        iothread_end(t)
 
 
 cdef void lock_list(void *owner) noexcept nogil:

@@ -32,8 +32,11 @@ cdef struct QEMUTimer "QEMUTimer":
     int scale
     bint due                 # in the list of due ones
     bint in_runtime
+    int runs                 # of its callback, about to begin or on some stack
+    bint doomed              # destroyed meanwhile: freed after the last of them
     TimerCallback cb
     void *opaque
+    TimerCallback release    # called with opaque when nothing refers to it; or NULL
     TimerList *list
     QEMUTimer *next          # in the list of due ones
     QEMUTimer *prev
@@ -69,6 +72,10 @@ cdef struct TimerGroup:
     # Hosted: the earliest time changed.  Called without the lock.
     void (*rearm)(void *owner) noexcept nogil
     void *owner
+    int stepping             # clock_advance runs its timers: it must not go
+    bint (*hold)(void *context) noexcept nogil    # false: it is going already
+    void (*let_go)(void *context) noexcept nogil
+    void *context
     TimerGroup *next         # the process's list
     TimerGroup *prev
 
@@ -79,7 +86,7 @@ cdef void timer_group_destroy(TimerGroup *g) noexcept nogil
 cdef void timer_group_repair(TimerGroup *g) noexcept nogil
 
 cdef QEMUTimer *timer_create(TimerGroup *g, int clock, int scale, TimerCallback cb,
-                             void *opaque) noexcept nogil
+                             void *opaque, TimerCallback release) noexcept nogil
 cdef void timer_destroy(QEMUTimer *ts) noexcept nogil
 cdef void timer_arm(QEMUTimer *ts, int64_t expire_ns, bint only_earlier) noexcept nogil
 # True: it was armed, and is not any more.

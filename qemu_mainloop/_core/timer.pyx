@@ -118,7 +118,7 @@ cdef void set_earliest(TimerList *list) noexcept nogil:
 # ---- one timer
 
 cdef QEMUTimer *timer_create(TimerGroup *g, int clock, int scale, TimerCallback cb,
-                             void *opaque) noexcept nogil:
+                             void *opaque, TimerCallback release) noexcept nogil:
     cdef TimerList *list
     cdef TimerSlot *heap
     cdef QEMUTimer *ts
@@ -134,6 +134,7 @@ cdef QEMUTimer *timer_create(TimerGroup *g, int clock, int scale, TimerCallback 
     ts.scale = scale
     ts.cb = cb
     ts.opaque = opaque
+    ts.release = release
     ts.in_runtime = runtime_owns(<AnyFunction> cb)
     ts.list = list
     mutex_lock(g.lock)
@@ -177,8 +178,15 @@ cdef bint timer_disarm(QEMUTimer *ts) noexcept nogil:
     return was_armed
 
 
+cdef void free_timer(QEMUTimer *ts) noexcept nogil:
+    if ts.release != NULL:
+        ts.release(ts.opaque)
+    free(ts)
+
+
 cdef void timer_destroy(QEMUTimer *ts) noexcept nogil:
     cdef TimerList *list
+    cdef bint runs
     if ts == NULL:
         return
     list = ts.list
@@ -191,8 +199,11 @@ cdef void timer_destroy(QEMUTimer *ts) noexcept nogil:
         list.all = ts.all_next
     if ts.all_next != NULL:
         ts.all_next.all_prev = ts.all_prev
+    ts.doomed = True
+    runs = ts.runs > 0
     mutex_unlock(list.group.lock)
-    free(ts)
+    if not runs:
+        free_timer(ts)
 
 
 cdef void timer_arm(QEMUTimer *ts, int64_t expire_ns, bint only_earlier) noexcept nogil:
@@ -286,13 +297,18 @@ cdef bint run_until(TimerList *list, int64_t now_ns, Dispatch *d, bint stopped) 
         in_runtime = ts.in_runtime
         outer = list.runner
         list.runner = thread_self()
+        ts.runs += 1
         mutex_unlock(g.lock)
-        # ts may be freed by now, by its callback or by another thread.
         dispatch_switch(d, in_runtime)
         cb(opaque)
         ran = True
         mutex_lock(g.lock)
         list.runner = outer
+        ts.runs -= 1
+        if ts.doomed and ts.runs == 0:
+            mutex_unlock(g.lock)
+            free_timer(ts)
+            mutex_lock(g.lock)
         if dispatch_forked(d):
             break
     set_earliest(list)
@@ -337,7 +353,8 @@ cdef int64_t clock_get_ns(int clock) noexcept nogil:
 cdef int64_t virtual_now() noexcept nogil:
     if not enabled_clocks[VIRTUAL]:
         return virtual_ns
-    return virtual_ns + clock_monotonic_ns() - started_ns
+    cdef int64_t since_ns = clock_monotonic_ns() - started_ns
+    return virtual_ns + since_ns if since_ns < NEVER_NS - virtual_ns else NEVER_NS
 
 
 cdef void clock_enable(int clock, bint enabled) noexcept nogil:
@@ -459,6 +476,7 @@ cdef void run_here(int64_t now_ns, uint64_t turn, Dispatch *d) noexcept nogil:
     # A callback may make and free contexts: after each group the search starts anew,
     # and a group remembers the turn in which it was run.
     cdef TimerGroup *g
+    cdef bint held = False
     while not dispatch_forked(d):
         mutex_lock(&clocks_lock)
         g = groups.next
@@ -466,10 +484,16 @@ cdef void run_here(int64_t now_ns, uint64_t turn, Dispatch *d) noexcept nogil:
             g = g.next
         if g != &groups:
             g.turn = turn
+            held = g.hold(g.context)
+            if held:
+                atomic_add_seq_int(&g.stepping, 1)
         mutex_unlock(&clocks_lock)
         if g == &groups:
             return
-        run_until(&g.lists[VIRTUAL], now_ns, d, True)
+        if held:
+            run_until(&g.lists[VIRTUAL], now_ns, d, True)
+            atomic_add_seq_int(&g.stepping, -1)
+            g.let_go(g.context)
 
 
 cdef void wake_the_others(int64_t now_ns) noexcept nogil:
@@ -547,6 +571,7 @@ cdef void timer_group_init(TimerGroup *g, Mutex *lock, Wakeup *wakeup, bint is_m
     g.is_main = is_main
     g.home = thread_self()
     g.turn = 0
+    g.stepping = 0
     g.rearm = NULL
     g.owner = owner
     mutex_lock(&clocks_lock)
@@ -570,7 +595,7 @@ cdef void timer_group_destroy(TimerGroup *g) noexcept nogil:
         while list.all != NULL:
             ts = list.all
             list.all = ts.all_next
-            free(ts)
+            free_timer(ts)
         free(list.heap)
 
 

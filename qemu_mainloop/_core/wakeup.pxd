@@ -48,7 +48,8 @@ cdef inline void wakeup_notify(Wakeup *w) noexcept nogil:
 
 # For changes that the loop finds by itself before its next wait.
 cdef inline void wakeup_notify_others(Wakeup *w) noexcept nogil:
-    if atomic_load_int(&w.hosted) or not wakeup_is_mine(w):
+    # Mine and on the way to sleep: a signal handler's doing, after the last look.
+    if atomic_load_int(&w.hosted) or atomic_load_int(&w.notify_me) or not wakeup_is_mine(w):
         wakeup_notify(w)
 
 

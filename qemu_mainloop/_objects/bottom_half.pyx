@@ -1,12 +1,15 @@
 # class BottomHalf.
 
 cimport cython
+from cpython.ref cimport Py_DECREF
 
 from qemu_mainloop._core.bh cimport (
     BHCallback, bh_cancel, bh_delete, bh_is_scheduled, bh_new, bh_schedule, bh_schedule_idle)
 from qemu_mainloop._core.context cimport context_bhs
 from qemu_mainloop._core.dispatch cimport AnyFunction, runtime_register_callback
-from qemu_mainloop._objects.callback cimport check_callable, gil_count, park
+from qemu_mainloop._core.signals cimport signal_untrap
+from qemu_mainloop._objects.callback cimport (
+    cell_clear, cell_new, cell_target, check_callable, gil_count, park, release_cell)
 
 
 @cython.final
@@ -23,9 +26,17 @@ cdef class BottomHalf:
         raise TypeError("a BottomHalf is made by MainLoop.bh_new()")
 
     def __dealloc__(self):
-        # Whatever is scheduled, or about to run, the loop holds: this is neither.
-        if self.bh != NULL and (not self.core.closed or self.core.is_main):
-            bh_delete(self.bh)
+        cell_clear(self.cell)
+        self.give_up()
+
+    cdef void give_up(self) noexcept:
+        cdef QEMUBH *bh = self.bh
+        self.bh = NULL
+        if bh == NULL or (self.core.closed and not self.core.is_main):
+            return                       # a closed loop has freed it
+        if self.trapped_signal:
+            signal_untrap(self.trapped_signal, bh)
+        bh_delete(bh)
 
     cdef int check_usable(self) except -1:
         self.core.check_open()
@@ -64,21 +75,15 @@ cdef class BottomHalf:
         """
         self.check_usable()
         with cython.critical_section(self):
-            # If the loop was faster, the run that is about to begin lets go of it.
-            if bh_cancel(self.bh):
-                self.core.held.discard(self)
+            bh_cancel(self.bh)
+            self.core.held.discard(self)
 
     def delete(self):
         """Cancel it and give it up; a second call does nothing."""
-        cdef QEMUBH *bh
         with cython.critical_section(self):
-            bh = self.bh
-            self.bh = NULL
             self.callback = None
-            if bh != NULL and (not self.core.closed or self.core.is_main):
-                if bh_cancel(bh):
-                    self.core.held.discard(self)
-                bh_delete(bh)
+            self.give_up()
+            self.core.held.discard(self)
 
     @property
     def scheduled(self):
@@ -97,10 +102,12 @@ cdef class BottomHalf:
 
 
 cdef void run(void *opaque) noexcept:
-    # The GIL is held (see callback.pyx), and the loop's set keeps self until here.
-    cdef BottomHalf self = <BottomHalf> opaque
+    # The GIL is held; see callback.pyx.
+    cdef BottomHalf self = cell_target(<Cell> opaque)
     cdef object callback
     gil_count()
+    if self is None:
+        return
     with cython.critical_section(self):
         if self.bh == NULL or not bh_is_scheduled(self.bh):
             self.core.held.discard(self)
@@ -117,8 +124,12 @@ cdef BottomHalf bottom_half_new(LoopCore loop, object callback):
     cdef BottomHalf self = BottomHalf.__new__(BottomHalf)
     self.core = loop
     self.callback = check_callable(callback, "a bottom half's callback")
-    self.bh = bh_new(context_bhs(loop.ctx), <BHCallback> <void *> run, <void *> self, False)
+    self.cell = cell_new(self)
+    loop.check_open()                    # allocating may have run anything
+    self.bh = bh_new(context_bhs(loop.ctx), <BHCallback> <void *> run, <void *> self.cell,
+                     release_cell, False)
     if self.bh == NULL:
+        Py_DECREF(self.cell)
         raise MemoryError
     return self
 

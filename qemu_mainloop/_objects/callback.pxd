@@ -31,6 +31,7 @@ cdef class LoopCore:
     cdef set held            # scheduled, armed or watching: the loop keeps them
     cdef bint closed
     cdef bint is_main
+    cdef bint was_made
     cdef object __weakref__
 
     cdef int check_open(self) except -1
@@ -41,3 +42,17 @@ cdef struct GilCounters:
 
 cdef GilCounters gil_counters
 cdef void gil_count() noexcept nogil
+
+
+# What the core has as opaque.  The core owns the cell (release_cell gives it back), and
+# the cell knows its object without owning it: so the garbage collector sees every
+# reference there is, and a thread of the core's that is about to call finds out that
+# the object has gone meanwhile.
+cdef class Cell:
+    cdef void *target
+
+cdef Cell cell_new(object target)
+# A reference to the object, or None.
+cdef object cell_target(Cell cell)
+cdef void cell_clear(Cell cell) noexcept
+cdef void release_cell(void *opaque) noexcept nogil

@@ -9,10 +9,12 @@ import os
 import sys
 import threading
 
+cimport cython
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
 
-from qemu_mainloop._core.dispatch cimport Dispatch, RuntimeOps, runtime_register
+from qemu_mainloop._core.dispatch cimport (
+    Dispatch, RuntimeOps, dispatch_begin, runtime_register)
 from qemu_mainloop._sys.atomic cimport atomic_load_i64, atomic_store_i64
 from qemu_mainloop._sys.clock cimport clock_monotonic_coarse_ns
 from qemu_mainloop._sys.thread cimport process_has_threads
@@ -21,7 +23,6 @@ cdef extern from "Python.h":
     ctypedef struct PyThreadState:
         pass
     ctypedef int PyGILState_STATE
-    int PyGILState_Check() noexcept nogil
     PyGILState_STATE PyGILState_Ensure() noexcept nogil
     void PyGILState_Release(PyGILState_STATE) noexcept nogil
     PyThreadState *PyEval_SaveThread() noexcept nogil
@@ -33,13 +34,26 @@ cdef extern from "Python.h":
 
 cdef extern from *:
     """
-    #include "qemu_mainloop/_sys/atomic.h"
+    /* PyGILState_Check() says yes to everything once a subinterpreter was made. */
+    static int qml_attached(void)
+    {
+    #if PY_VERSION_HEX >= 0x030D0000
+        return PyThreadState_GetUnchecked() != NULL;
+    #elif PY_VERSION_HEX >= 0x030C0000
+        return _PyThreadState_UncheckedGet() != NULL;
+    #else
+        PyThreadState *mine = PyGILState_GetThisThreadState();
+
+        return mine && mine == _PyThreadState_UncheckedGet();
+    #endif
+    }
     #if defined(_MSC_VER)
     static __declspec(thread) void *qml_frame;
     #else
     static __thread void *qml_frame;
     #endif
     """
+    int qml_attached() noexcept nogil
     void *top_frame "qml_frame"
 
 cdef enum:
@@ -55,7 +69,7 @@ cdef int64_t switch_interval_ns = 5000000
 # ---- the GIL
 
 cdef bint gil_attached() noexcept nogil:
-    return PyGILState_Check()
+    return qml_attached()
 
 
 cdef void gil_enter(Dispatch *d) noexcept nogil:
@@ -117,6 +131,8 @@ cdef void frame_push(Frame *frame) noexcept:
     frame.first = NULL
     frame.driver.before_sleep = before_sleep
     frame.driver.longest_sleep_ns = -1
+    frame.driver.trust_ns = frame.driver.asked_ns = 0
+    dispatch_begin(&frame.driver.d, 1)
     if process_has_threads() and PyThread_get_thread_ident() == main_thread_ident:
         frame.driver.longest_sleep_ns = SIGNAL_LOOK_NS
     if frame.outer == NULL:
@@ -199,6 +215,36 @@ cdef object check_callable(object callback, str name):
     if not callable(callback):
         raise TypeError(f"{name} must be callable, not {type(callback).__name__}")
     return callback
+
+
+cdef class Cell:
+    pass
+
+
+cdef Cell cell_new(object target):
+    cdef Cell cell = Cell.__new__(Cell)
+    cell.target = <void *> target
+    Py_INCREF(cell)              # the core's reference
+    return cell
+
+
+cdef object cell_target(Cell cell):
+    cdef object target = None
+    with cython.critical_section(cell):
+        if cell.target != NULL:
+            target = <object> <PyObject *> cell.target
+    return target
+
+
+cdef void cell_clear(Cell cell) noexcept:
+    if cell is not None:
+        with cython.critical_section(cell):
+            cell.target = NULL
+
+
+cdef void release_cell(void *opaque) noexcept nogil:
+    with gil:
+        Py_DECREF(<object> <PyObject *> opaque)
 
 
 cdef class LoopCore:

@@ -1,11 +1,6 @@
 from qemu_mainloop._core.context cimport AioContext
+from qemu_mainloop._objects.callback cimport Cell
 
-
-# What the core's fd table has as opaque: it owns the cell, and the cell knows the
-# handler without owning it, so that the garbage collector sees every reference there
-# is.  A dispatch in another thread may have the cell in hand when the handler goes.
-cdef class Cell:
-    cdef void *target
 
 cdef class FdHandler:
     cdef Cell cell

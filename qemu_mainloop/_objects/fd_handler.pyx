@@ -3,8 +3,7 @@
 
 import os
 
-cimport cython
-from cpython.ref cimport Py_DECREF, Py_INCREF
+from cpython.ref cimport Py_DECREF
 from libc.stdint cimport uintptr_t
 
 from qemu_mainloop._core.child cimport child_watch
@@ -14,20 +13,8 @@ from qemu_mainloop._core.dispatch cimport AnyFunction, runtime_register_callback
 from qemu_mainloop._core.iohandler cimport FD_HANDLER, fd_table_set
 from qemu_mainloop._core.polling cimport polling_add, polling_remove
 from qemu_mainloop._core.waitobj cimport wait_object_add
-from qemu_mainloop._objects.callback cimport check, gil_count, park
-
-
-cdef class Cell:
-    pass
-
-
-cdef FdHandler handler_of(Cell cell):
-    # Under the cell's lock, so that the handler cannot go between look and grasp.
-    cdef FdHandler handler = None
-    with cython.critical_section(cell):
-        if cell.target != NULL:
-            handler = <FdHandler> cell.target
-    return handler
+from qemu_mainloop._objects.callback cimport (
+    Cell, cell_clear, cell_new, cell_target, check, gil_count, park, release_cell)
 
 
 cdef class FdHandler:
@@ -36,17 +23,13 @@ cdef class FdHandler:
 
     cdef void detach(self) noexcept:
         # The callbacks go now; the cell when no dispatch can have it any more.
-        cdef Cell cell = self.cell
-        if cell is not None:
-            with cython.critical_section(cell):
-                cell.target = NULL
+        cell_clear(self.cell)
         self.f = self.read = self.write = self.can_read = None
 
 
 cdef FdHandler handler_new(object f, object read, object write, object can_read):
     cdef FdHandler self = FdHandler.__new__(FdHandler)
-    self.cell = Cell.__new__(Cell)
-    self.cell.target = <void *> self
+    self.cell = cell_new(self)
     self.f = f
     self.read = read
     self.write = write
@@ -54,15 +37,17 @@ cdef FdHandler handler_new(object f, object read, object write, object can_read)
     return self
 
 
-cdef void release(void *opaque) noexcept nogil:
-    with gil:
-        Py_DECREF(<Cell> opaque)
+# The core has refused: its reference to the cell is given back.
+cdef int refuse(FdHandler handler, int rc, str about) except -1:
+    Py_DECREF(handler.cell)
+    check(rc, about)
+    return 0
 
 
 # The adapters.  The GIL is held; see callback.pyx.
 
 cdef void on_read(void *opaque) noexcept:
-    cdef FdHandler self = handler_of(<Cell> opaque)
+    cdef FdHandler self = cell_target(<Cell> opaque)
     cdef object callback
     gil_count()
     if self is None:
@@ -77,7 +62,7 @@ cdef void on_read(void *opaque) noexcept:
 
 
 cdef void on_write(void *opaque) noexcept:
-    cdef FdHandler self = handler_of(<Cell> opaque)
+    cdef FdHandler self = cell_target(<Cell> opaque)
     cdef object callback
     gil_count()
     if self is None:
@@ -92,7 +77,7 @@ cdef void on_write(void *opaque) noexcept:
 
 
 cdef int on_can_read(void *opaque) noexcept:
-    cdef FdHandler self = handler_of(<Cell> opaque)
+    cdef FdHandler self = cell_target(<Cell> opaque)
     cdef object callback
     gil_count()
     if self is None:
@@ -119,7 +104,7 @@ cdef void on_child(void *opaque, int pid, int status) noexcept nogil:
 
 
 cdef void child_exited(Cell cell, int pid, int status) noexcept:
-    cdef FdHandler self = handler_of(cell)
+    cdef FdHandler self = cell_target(cell)
     cdef object callback
     gil_count()
     if self is None:
@@ -138,16 +123,14 @@ cdef FdHandler fd_handler_set(AioContext *ctx, int fd, object f, object read, ob
                               object can_read):
     cdef FdHandler self = handler_new(f, read, write, can_read)
     cdef int rc
-    Py_INCREF(self.cell)
     rc = fd_table_set(
         context_fds(ctx), fd, FD_HANDLER,
         <void (*)(void *) noexcept nogil> <void *> on_read if read is not None else NULL,
         <void (*)(void *) noexcept nogil> <void *> on_write if write is not None else NULL,
         <int (*)(void *) noexcept nogil> <void *> on_can_read if can_read is not None else NULL,
-        <void *> self.cell, release, context_is_hosted(ctx))
+        <void *> self.cell, release_cell, context_is_hosted(ctx))
     if rc < 0:
-        Py_DECREF(self.cell)
-        check(rc, f"descriptor {fd}")
+        refuse(self, rc, f"descriptor {fd}")
     return self
 
 
@@ -155,25 +138,21 @@ cdef FdHandler wait_object_set(AioContext *ctx, int fd, object func):
     cdef FdHandler self = handler_new(None, func, None, None)
     cdef int rc
     self.is_wait_object = True
-    Py_INCREF(self.cell)
     rc = wait_object_add(context_fds(ctx), <void *> <uintptr_t> fd,
                          <void (*)(void *) noexcept nogil> <void *> on_read,
-                         <void *> self.cell, release)
+                         <void *> self.cell, release_cell)
     if rc < 0:
-        Py_DECREF(self.cell)
-        check(rc, f"wait object {fd}")
+        refuse(self, rc, f"wait object {fd}")
     return self
 
 
 cdef FdHandler polling_set(AioContext *ctx, object func):
     cdef FdHandler self = handler_new(None, None, None, func)
     cdef int rc
-    Py_INCREF(self.cell)
     rc = polling_add(context_polling(ctx), <int (*)(void *) noexcept nogil> <void *> on_poll,
-                     <void *> self.cell, release)
+                     <void *> self.cell, release_cell)
     if rc < 0:
-        Py_DECREF(self.cell)
-        check(rc, "polling callback")
+        refuse(self, rc, "polling callback")
     return self
 
 
@@ -186,13 +165,10 @@ cdef void polling_unset(AioContext *ctx, FdHandler handler) noexcept:
 cdef FdHandler child_set(AioContext *ctx, int pid, object callback):
     cdef FdHandler self = handler_new(None, callback, None, None)
     cdef int rc
-    Py_INCREF(self.cell)
-    rc = child_watch(context_children(ctx), pid, on_child, <void *> self.cell, release)
+    rc = child_watch(context_children(ctx), pid, on_child, <void *> self.cell, release_cell)
     if rc != 0:
-        Py_DECREF(self.cell)
-    if rc == 1:
+        refuse(self, rc, f"process {pid}")
         raise ValueError(f"process {pid} is watched already")
-    check(rc, f"process {pid}")
     return self
 
 

@@ -17,7 +17,7 @@ cdef class MainLoop(LoopCore):
     cdef int name_fdmon(self, object fdmon) except -1
     cdef int iterate(self, int64_t timeout_ns) except -1
     cdef bint take_stop(self) noexcept
-    cdef void untrap_all(self) noexcept
+    cdef int check_waited(self, int rc) except -1
     cdef void forget(self) noexcept
 
 # A loop over the context of an IOThread; takes a reference.

@@ -8,16 +8,17 @@ import operator
 import threading
 
 from qemu_mainloop._core.context cimport (
-    AioContext, Outcome, context_fdmon_name, context_fds, context_fileno,
+    AioContext, Driver, Outcome, context_fdmon_name, context_fds, context_fileno,
     context_is_hosted, context_is_polled, context_iterate,
     context_new, context_ref, context_set_fdmon, context_set_poll_params, context_stats,
     context_unref, context_wakeup, ContextStats)
+from qemu_mainloop._core.dispatch cimport dispatch_attach, dispatch_end
 from qemu_mainloop._core.fdmon cimport fdmon_at
 from qemu_mainloop._core.iohandler cimport (
     FD_HANDLER, FD_WAIT_OBJECT, fd_table_set, fd_table_verify)
 from qemu_mainloop._core.lock cimport lock_release
 from qemu_mainloop._core.mainloop cimport iothread_lock, main_context, main_loop_make
-from qemu_mainloop._core.signals cimport signal_trap, signal_untrap
+from qemu_mainloop._core.signals cimport signal_trap
 from qemu_mainloop._core.wakeup cimport wakeup_notify
 from qemu_mainloop._objects.bottom_half cimport BottomHalf, bottom_half_new
 from qemu_mainloop._objects.callback cimport (
@@ -27,7 +28,7 @@ from qemu_mainloop._objects.fd_handler cimport (
 from qemu_mainloop._objects.iothread_lock cimport IothreadLock
 from qemu_mainloop._objects.timer cimport clock_number, timer_object_new
 from qemu_mainloop._sys.atomic cimport atomic_exchange_seq_int, atomic_load_seq_int
-from qemu_mainloop._sys.clock cimport clock_monotonic_ns
+from qemu_mainloop._sys.clock cimport clock_monotonic_coarse_ns, clock_monotonic_ns
 from qemu_mainloop._sys.errno cimport ENOTSUP
 
 
@@ -40,6 +41,28 @@ cdef int64_t timeout_in_ns(object seconds) except? -2:
     if seconds >= 9e9:
         return -1
     return <int64_t> (seconds * 1e9) if seconds > 0 else 0
+
+
+cdef void iterate_until_stopped(AioContext *ctx, Frame *frame, int *stopping,
+                            int *rc) noexcept nogil:
+    # Iterates until a stop, an exception or an error.
+    cdef Driver *driver = &frame.driver
+    cdef Outcome out
+    while True:
+        rc[0] = context_iterate(ctx, -1, driver, &out)
+        if clock_monotonic_coarse_ns() - driver.asked_ns > TRUST_NS:
+            # Also a loop that never sleeps looks for signals.
+            dispatch_attach(&driver.d)
+            driver.before_sleep(driver)
+            driver.asked_ns = clock_monotonic_coarse_ns()
+        if rc[0] < 0 or frame.first != NULL or atomic_load_seq_int(stopping):
+            return
+
+
+cdef enum:
+    # In run(), signals are looked for so often while the loop is busy, which takes the
+    # GIL; before a longer sleep, always.
+    TRUST_NS = 50000000
 
 
 @cython.no_gc_clear          # __dealloc__ needs the context; the sets break cycles
@@ -67,8 +90,9 @@ cdef class MainLoop(LoopCore):
 
     def __init__(self, fdmon=None):
         cdef AioContext *ctx = NULL
-        if self.ctx != NULL:
+        if self.was_made:
             raise RuntimeError(f"{self!r} is initialised already")
+        self.was_made = True
         check(context_new(&ctx, NULL), "new loop")
         self.ctx = ctx
         self.closed = False
@@ -77,6 +101,7 @@ cdef class MainLoop(LoopCore):
 
     cdef int fill(self, AioContext *ctx) except -1:
         self.ctx = ctx
+        self.was_made = True
         self.closed = False
         return 0
 
@@ -93,8 +118,8 @@ cdef class MainLoop(LoopCore):
         return 0
 
     def __dealloc__(self):
+        # Trapped signals went with their bottom halves, which go first.
         if self.ctx != NULL and not self.is_main:
-            self.untrap_all()
             context_unref(self.ctx)
 
     def __repr__(self):
@@ -112,12 +137,16 @@ cdef class MainLoop(LoopCore):
         self.check_open()            # the last user code (a truth value, a predicate) is behind
         frame_push(&frame)
         rc = context_iterate(self.ctx, timeout_ns, &frame.driver, &out)
+        dispatch_end(&frame.driver.d)
         frame_pop(&frame)
-        if rc < 0:
-            if rc == -EBUSY:
-                raise RuntimeError(f"{self!r} is polled by another thread")
-            check(rc, "waiting")
+        self.check_waited(rc)
         return out.descriptors
+
+    cdef int check_waited(self, int rc) except -1:
+        if rc == -EBUSY:
+            raise RuntimeError(f"{self!r} is polled by another thread")
+        check(rc, "waiting")
+        return 0
 
     def wait(self, nonblocking=False):
         """Run one iteration; how many descriptors had a callback due.
@@ -144,17 +173,21 @@ cdef class MainLoop(LoopCore):
             Exception: what a callback raised, after its iteration.
         """
         self.check_open()
+        cdef Frame frame
+        cdef int rc = 0
         if self.take_stop():
             self.iterate(0)
             return
-        while True:
-            try:
-                self.iterate(-1)
-            except BaseException:
-                self.take_stop()         # it would have ended this run
-                raise
-            if self.take_stop():
-                return
+        # Between iterations the GIL stays as it is, held or not: it is taken when a Python
+        # callback is due, and let go before a sleep.
+        frame_push(&frame)
+        frame.driver.trust_ns = TRUST_NS
+        iterate_until_stopped(self.ctx, &frame, &self.stopping, &rc)
+        dispatch_end(&frame.driver.d)
+        # Also when an exception ends it: the stop of its last iteration was for this run.
+        self.take_stop()
+        frame_pop(&frame)
+        self.check_waited(rc)
 
     def stop(self):
         """End the ``run()`` in progress after its iteration, or else the next one.
@@ -304,6 +337,7 @@ cdef class MainLoop(LoopCore):
         bh = bottom_half_new(self, check_callable(callback, "callback"))
         if signal_trap(signo, bh.bh) < 0:
             raise ValueError(f"signal {signo} cannot be caught")
+        bh.trapped_signal = signo
         old = self.traps.get(signo)
         self.traps[signo] = bh
         if old is not None:
@@ -320,14 +354,8 @@ cdef class MainLoop(LoopCore):
         bh = self.traps.pop(signo, None)
         if bh is None:
             return False
-        signal_untrap(signo, (<BottomHalf> bh).bh)
         (<BottomHalf> bh).delete()
         return True
-
-    cdef void untrap_all(self) noexcept:
-        for signo, bh in self.traps.items():
-            signal_untrap(signo, (<BottomHalf> bh).bh)
-        self.traps.clear()
 
     # ---- what the header has beyond, for header.py
 
@@ -470,7 +498,9 @@ cdef class MainLoop(LoopCore):
             raise RuntimeError(f"{self!r} is run by an IOThread, which is to be stopped first")
         if context_is_polled(self.ctx):
             raise RuntimeError(f"{self!r} cannot be closed inside its own wait()")
-        self.untrap_all()
+        for bh in self.traps.values():
+            (<BottomHalf> bh).delete()
+        self.traps.clear()
         self.forget()
         self.closed = True
         if not self.is_main:

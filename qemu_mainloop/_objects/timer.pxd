@@ -1,13 +1,14 @@
 from libc.stdint cimport int64_t
 
 from qemu_mainloop._core.timer cimport QEMUTimer
-from qemu_mainloop._objects.callback cimport LoopCore
+from qemu_mainloop._objects.callback cimport Cell, LoopCore
 
 
 cdef class Timer:
     cdef QEMUTimer *ts
     cdef LoopCore core
     cdef object callback
+    cdef Cell cell
     cdef int clock_number
 
     cdef int arm(self, int64_t expire_ns, bint only_earlier) except -1

@@ -4,6 +4,7 @@ import enum
 import operator
 
 cimport cython
+from cpython.ref cimport Py_DECREF
 from libc.errno cimport EBUSY, EINVAL
 from libc.stdint cimport INT64_MAX, int64_t
 
@@ -14,7 +15,8 @@ from qemu_mainloop._core.timer cimport (
     CLOCKS, TimerCallback, timer_arm, timer_armed_for_ns, timer_create, timer_destroy,
     timer_disarm)
 from qemu_mainloop._objects.callback cimport (
-    Frame, check_callable, frame_pop, frame_push, gil_count, park)
+    Frame, cell_clear, cell_new, cell_target, check_callable, frame_pop, frame_push, gil_count,
+    park, release_cell)
 
 SCALE_NS = public.SCALE_NS
 SCALE_US = public.SCALE_US
@@ -58,7 +60,7 @@ cdef class Timer:
         raise TypeError("a Timer is made by MainLoop.timer_new()")
 
     def __dealloc__(self):
-        # Whatever is armed, or about to run, the loop holds: this is neither.
+        cell_clear(self.cell)
         if self.ts != NULL and (not self.core.closed or self.core.is_main):
             timer_destroy(self.ts)
 
@@ -104,9 +106,8 @@ cdef class Timer:
         """
         self.core.check_open()
         with cython.critical_section(self):
-            # If the loop was faster, the run that is about to begin lets go of it.
-            if timer_disarm(self.ts):
-                self.core.held.discard(self)
+            timer_disarm(self.ts)
+            self.core.held.discard(self)
 
     @property
     def pending(self):
@@ -136,10 +137,12 @@ cdef class Timer:
 
 
 cdef void run(void *opaque) noexcept:
-    # The GIL is held (see callback.pyx), and the loop's set keeps self until here.
-    cdef Timer self = <Timer> opaque
+    # The GIL is held; see callback.pyx.
+    cdef Timer self = cell_target(<Cell> opaque)
     cdef object callback
     gil_count()
+    if self is None:
+        return
     with cython.critical_section(self):
         if timer_armed_for_ns(self.ts) < 0:
             self.core.held.discard(self)
@@ -155,9 +158,12 @@ cdef Timer timer_object_new(LoopCore loop, object callback, int clock):
     self.core = loop
     self.clock_number = clock
     self.callback = check_callable(callback, "a timer's callback")
+    self.cell = cell_new(self)
+    loop.check_open()                    # allocating may have run anything
     self.ts = timer_create(context_timers(loop.ctx), clock, 1, <TimerCallback> <void *> run,
-                           <void *> self)
+                           <void *> self.cell, release_cell)
     if self.ts == NULL:
+        Py_DECREF(self.cell)
         raise MemoryError
     return self
 

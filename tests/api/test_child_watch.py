@@ -50,54 +50,48 @@ def child():
         one.clear_away()
 
 
-@pytest.fixture
-def exits():
-    """What was reported; exits.append is of the shape of a callback's tail."""
-    return []
-
-
-def test_the_callback_gets_pid_and_exit_status(loop, child, exits):
+def test_the_callback_gets_pid_and_exit_status(loop, child, calls):
     """Section 3: callback(pid, returncode), returncode as subprocess gives it."""
     c = child(status=7)
-    loop.add_child_watch(c.pid, lambda *args: exits.append(args))
+    loop.add_child_watch(c.pid, lambda *args: calls.append(args))
     c.tell()
-    assert loop.run_until(lambda: exits, timeout=10)
-    assert exits == [(c.pid, 7)]
+    assert loop.run_until(lambda: calls, timeout=10)
+    assert calls == [(c.pid, 7)]
 
 
-def test_a_child_that_a_signal_ended_has_a_negative_status(loop, child, exits):
+def test_a_child_that_a_signal_ended_has_a_negative_status(loop, child, calls):
     """Section 3: as subprocess gives it."""
     c = child()
-    loop.add_child_watch(c.pid, lambda pid, code: exits.append(code))
+    loop.add_child_watch(c.pid, lambda pid, code: calls.append(code))
     os.kill(c.pid, signal.SIGTERM)
-    assert loop.run_until(lambda: exits, timeout=10)
-    assert exits == [-signal.SIGTERM]
+    assert loop.run_until(lambda: calls, timeout=10)
+    assert calls == [-signal.SIGTERM]
 
 
-def test_a_child_already_gone_is_reaped(loop, child, exits):
+def test_a_child_already_gone_is_reaped(loop, child, calls):
     """Row child watch: checks at once; bug E9, exit before watch."""
     c = child(status=3)
     c.end()
-    loop.add_child_watch(c.pid, lambda pid, code: exits.append(code))
-    assert loop.run_until(lambda: exits, timeout=10)
-    assert exits == [3]
+    loop.add_child_watch(c.pid, lambda pid, code: calls.append(code))
+    assert loop.run_until(lambda: calls, timeout=10)
+    assert calls == [3]
 
 
-def test_the_callback_never_runs_inside_the_call(loop, child, exits):
+def test_the_callback_never_runs_inside_the_call(loop, child, calls):
     """Row child watch: also when the child is gone already."""
     c = child()
     c.end()
-    loop.add_child_watch(c.pid, lambda pid, code: exits.append(code))
-    assert exits == []
+    loop.add_child_watch(c.pid, lambda pid, code: calls.append(code))
+    assert calls == []
 
 
-def test_a_child_that_exits_counts_no_descriptor(loop, child, exits):
+def test_a_child_that_calls_counts_no_descriptor(loop, child, calls):
     """Row main_loop_wait returns: children count 0."""
     c = child()
     c.end()
-    loop.add_child_watch(c.pid, lambda pid, code: exits.append(code))
+    loop.add_child_watch(c.pid, lambda pid, code: calls.append(code))
     assert loop.wait() == 0
-    assert exits == [0]
+    assert calls == [0]
 
 
 def test_without_a_callback_the_child_is_reaped_all_the_same(loop, child):
@@ -110,14 +104,14 @@ def test_without_a_callback_the_child_is_reaped_all_the_same(loop, child):
         os.waitpid(c.pid, 0)
 
 
-def test_a_stolen_status_is_none(loop, child, exits):
+def test_a_stolen_status_is_none(loop, child, calls):
     """Row child watch: another part of the program collected it; E9, stolen statuses."""
     c = child(status=5)
-    loop.add_child_watch(c.pid, lambda pid, code: exits.append((pid, code)))
+    loop.add_child_watch(c.pid, lambda pid, code: calls.append((pid, code)))
     c.tell()
     os.waitpid(c.pid, 0)
-    assert loop.run_until(lambda: exits, timeout=10)
-    assert exits == [(c.pid, None)]
+    assert loop.run_until(lambda: calls, timeout=10)
+    assert calls == [(c.pid, None)]
 
 
 def test_a_child_is_watched_once(loop, child):
@@ -129,73 +123,73 @@ def test_a_child_is_watched_once(loop, child):
     assert loop.info()["child_watches"] == 1
 
 
-def test_a_child_that_nobody_watches_is_not_reaped(loop, child, exits):
+def test_a_child_that_nobody_watches_is_not_reaped(loop, child, calls):
     """Row child watch: never reaps another's child."""
     watched, other = child(), child()
-    loop.add_child_watch(watched.pid, lambda pid, code: exits.append(pid))
+    loop.add_child_watch(watched.pid, lambda pid, code: calls.append(pid))
     other.end()
     watched.end()
-    assert loop.run_until(lambda: exits, timeout=10)
+    assert loop.run_until(lambda: calls, timeout=10)
     assert os.waitpid(other.pid, os.WNOHANG)[0] == other.pid
 
 
-def test_a_stopped_child_is_not_reported(loop, child, exits):
+def test_a_stopped_child_is_not_reported(loop, child, calls):
     """Row child watch: exits only."""
     c = child()
-    loop.add_child_watch(c.pid, lambda pid, code: exits.append(code))
+    loop.add_child_watch(c.pid, lambda pid, code: calls.append(code))
     os.kill(c.pid, signal.SIGSTOP)
     os.waitid(os.P_PID, c.pid, os.WSTOPPED | os.WNOWAIT)
     loop.wait(True)
-    assert exits == []
+    assert calls == []
     os.kill(c.pid, signal.SIGCONT)
     c.tell()
-    assert loop.run_until(lambda: exits, timeout=10)
+    assert loop.run_until(lambda: calls, timeout=10)
 
 
-def test_many_children_are_each_reported_once(loop, child, exits):
+def test_many_children_are_each_reported_once(loop, child, calls):
     """Row child watch: fifty at a time."""
     children = [child(status=i) for i in range(50)]
     for c in children:
-        loop.add_child_watch(c.pid, lambda *args: exits.append(args))
+        loop.add_child_watch(c.pid, lambda *args: calls.append(args))
     for c in children:
         c.tell()
-    assert loop.run_until(lambda: len(exits) == 50, timeout=30)
-    assert sorted(exits) == sorted((c.pid, i) for i, c in enumerate(children))
+    assert loop.run_until(lambda: len(calls) == 50, timeout=30)
+    assert sorted(calls) == sorted((c.pid, i) for i, c in enumerate(children))
 
 
-def test_a_callback_may_watch_another_child(loop, child, exits):
+def test_a_callback_may_watch_another_child(loop, child, calls):
     """Row child watch, from a callback."""
     first, second = child(), child()
     second.end()
     loop.add_child_watch(
-        first.pid, lambda *_: loop.add_child_watch(second.pid, lambda pid, code: exits.append(pid))
+        first.pid, lambda *_: loop.add_child_watch(second.pid, lambda pid, code: calls.append(pid))
     )
     first.end()
-    assert loop.run_until(lambda: exits, timeout=10)
-    assert exits == [second.pid]
+    assert loop.run_until(lambda: calls, timeout=10)
+    assert calls == [second.pid]
 
 
-def test_it_works_with_sigchld_blocked(loop, child, exits):
+def test_it_works_with_sigchld_blocked(loop, child, calls):
     """Row child watch: never a SIGCHLD handler; E9, inherited mask."""
     old = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
     try:
         c = child(status=4)
-        loop.add_child_watch(c.pid, lambda pid, code: exits.append(code))
+        loop.add_child_watch(c.pid, lambda pid, code: calls.append(code))
         c.tell()
-        assert loop.run_until(lambda: exits, timeout=10)
+        assert loop.run_until(lambda: calls, timeout=10)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, old)
-    assert exits == [4]
+    assert calls == [4]
 
 
-def test_an_iothread_reaps_too(child, exits):
+def test_an_iothread_reaps_too(child, calls):
     """Row child watch, on a loop that another thread runs."""
     c = child(status=6)
     with q.IOThread() as io, q.MainLoop() as here:
-        io.loop.add_child_watch(c.pid, lambda pid, code: (exits.append(code), here.notify()))
+        io.loop.add_child_watch(c.pid, lambda pid, code: (calls.append(code), here.notify()))
         c.tell()
-        assert here.run_until(lambda: exits, timeout=10)
-    assert exits == [6]
+        assert here.run_until(lambda: calls, timeout=10)
+    assert calls == [6]
 
 
 def test_closing_the_loop_leaves_the_child_to_the_program(child):

@@ -27,14 +27,9 @@ def command(tmp_path):
     """command(*args): the finished process, with what it has printed."""
 
     def run(*args):
-        return subprocess.run(
-            [sys.executable, "-m", "qemu_mainloop", *args],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        line = [sys.executable, "-m", "qemu_mainloop", *args]
+        how = {"capture_output": True, "text": True, "timeout": 60, "check": False}
+        return subprocess.run(line, cwd=tmp_path, **how)
 
     return run
 
@@ -121,13 +116,9 @@ def main(loop, args):
 def test_a_signal_ends_the_loop_in_good_order(program, tmp_path, signo):
     """`run`: until SIGINT or SIGTERM; the close function is called, the status is its own."""
     body = "def main(loop, args):\n    print('up', flush=True)\n    return lambda: print('down')\n"
-    with subprocess.Popen(
-        [sys.executable, "-m", "qemu_mainloop", "run", program(body)],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
+    line = [sys.executable, "-m", "qemu_mainloop", "run", program(body)]
+    how = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(line, cwd=tmp_path, **how) as process:
         assert process.stdout.readline() == "up\n"
         process.send_signal(signo)
         out, err = process.communicate(timeout=60)

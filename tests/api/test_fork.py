@@ -16,20 +16,17 @@ def answer_of(reading, pid):
     with open(reading, "rb") as file:
         text = file.read().decode()
     os.waitpid(pid, 0)
-    try:
-        return ast.literal_eval(text)
-    except (SyntaxError, ValueError):
-        raise AssertionError(f"the child said {text!r}") from None
+    return ast.literal_eval(text)
 
 
 def report(writing, function):
     """In the child: say what function() gives, and be gone, in 20 seconds at the latest."""
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.alarm(20)
     try:
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.alarm(20)
         os.write(writing, repr(function()).encode())
     except BaseException as error:
-        os.write(writing, f"{type(error).__name__}: {error}".encode())
+        os.write(writing, repr(f"{type(error).__name__}: {error}").encode())
     finally:
         os._exit(0)
 
@@ -157,8 +154,7 @@ def test_the_child_makes_iothreads_of_its_own():
     def child():
         with q.IOThread() as io, q.MainLoop() as here:
             ran = []
-            bh = io.loop.bh_new(lambda: (ran.append(1), here.notify()))
-            bh.schedule()
+            io.loop.bh_new(lambda: (ran.append(1), here.notify())).schedule()
             return here.run_until(lambda: ran, timeout=10)
 
     with q.IOThread():
@@ -195,8 +191,7 @@ def test_a_fork_while_another_thread_schedules_hangs_nobody(loop):
 
 def test_a_loop_that_slept_in_another_thread_is_free_in_the_child(loop):
     """Row fork: the thread that polled it is not there any more."""
-    before = loop.info()["sleeps"]
-    thread = threading.Thread(target=loop.run)
+    thread, before = threading.Thread(target=loop.run), loop.info()["sleeps"]
     thread.start()
     while loop.info()["sleeps"] == before:
         os.sched_yield()

@@ -62,7 +62,7 @@ def test_a_caller_that_holds_it_holds_it_after_the_wait(main_loop):
         assert q.qemu_mutex_iothread_locked()
 
 
-def test_acquire_without_blocking_is_false_if_another_has_it(lock, waiter):
+def test_acquire_without_blocking_is_false_if_another_has_it(lock):
     """Section 3: acquire as threading.Lock has it."""
     results = []
     with lock:

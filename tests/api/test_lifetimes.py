@@ -46,8 +46,7 @@ def test_a_scheduled_bottom_half_is_kept_until_it_has_run(loop, callback, method
     gc.collect()
     assert alive() is not None
     loop.wait()
-    assert Callback.calls == 1
-    assert alive() is None
+    assert alive() is None and Callback.calls == 1
 
 
 def test_a_cancelled_bottom_half_is_not_kept(loop, callback):
@@ -58,8 +57,7 @@ def test_a_cancelled_bottom_half_is_not_kept(loop, callback):
     bh.cancel()
     del bh
     loop.wait(True)
-    assert alive() is None
-    assert Callback.calls == 0
+    assert alive() is None and Callback.calls == 0
 
 
 def test_an_idle_timer_dies_with_its_last_reference(loop, callback):
