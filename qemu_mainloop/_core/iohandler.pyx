@@ -336,6 +336,12 @@ cdef FdHandler *handler_new(int fd, int kind, FdCallback io_read, FdCallback io_
     return h
 
 
+# Hosted: what is ready but shows in no descriptor, so that the host must be told.
+cdef bint has_hidden(FdTable *t) noexcept nogil:
+    cdef FDMon *mon = &t.mirror if t.mirror.ops != NULL else &t.mon
+    return mon.ops.has_hidden(mon)
+
+
 cdef int fd_table_set(FdTable *t, int fd, int kind, FdCallback io_read, FdCallback io_write,
                       GateCallback can_read, void *opaque, FdCallback release,
                       bint apply) noexcept nogil:
@@ -359,7 +365,7 @@ cdef int fd_table_set(FdTable *t, int fd, int kind, FdCallback io_read, FdCallba
     # Decided under the lock: the loop may apply it, and sleep, as soon as it is free.
     if rc == 0:
         news = t.slots[fd].changed if fd < t.size else False
-        news = news or (h != NULL and h.can_read != NULL)
+        news = news or (h != NULL and h.can_read != NULL) or (apply and has_hidden(t))
     mutex_unlock(t.lock)
     if rc < 0:
         free(h)
