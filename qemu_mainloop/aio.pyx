@@ -7,11 +7,12 @@ from qemu_mainloop._core.barrier cimport barrier_run
 from qemu_mainloop._core.bh cimport bh_new, bh_schedule
 from qemu_mainloop._core.child cimport child_watch
 from qemu_mainloop._core.context cimport (
-    Outcome, context_bhs, context_children, context_current, context_fdmon_name, context_fds,
-    context_fileno, context_has_nothing_to_do, context_is_hosted, context_iterate, context_new,
-    context_ref, context_set_fdmon, context_set_poll_params, context_timers, context_unref,
-    context_wakeup)
-from qemu_mainloop._core.iohandler cimport FD_HANDLER, fd_table_set
+    context_bhs, context_children, context_fdmon_name, context_fds, context_fileno,
+    context_has_nothing_to_do, context_is_hosted, context_new, context_ref, context_set_fdmon,
+    context_set_poll_params, context_timers, context_unref, context_wakeup)
+from qemu_mainloop._core.iteration cimport Outcome, iteration_current, iteration_run
+from qemu_mainloop._core.fdtable cimport FD_HANDLER
+from qemu_mainloop._core.iohandler cimport fd_table_set
 from qemu_mainloop._core.iothread cimport (
     iothread_context, iothread_end, iothread_free, iothread_new)
 from qemu_mainloop._core.mainloop cimport main_context
@@ -39,7 +40,7 @@ cdef AioContext *qemu_get_aio_context() noexcept nogil:
 
 
 cdef AioContext *qemu_get_current_aio_context() noexcept nogil:
-    return context_current()
+    return iteration_current()
 
 
 cdef int aio_poll(AioContext *ctx, bint blocking) noexcept nogil:
@@ -47,7 +48,7 @@ cdef int aio_poll(AioContext *ctx, bint blocking) noexcept nogil:
     cdef int rc
     if not blocking and context_has_nothing_to_do(ctx):
         return 0
-    rc = context_iterate(ctx, -1 if blocking else 0, NULL, &out)
+    rc = iteration_run(ctx, -1 if blocking else 0, NULL, &out)
     return rc if rc < 0 else out.progress
 
 

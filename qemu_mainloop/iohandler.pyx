@@ -2,9 +2,10 @@
 
 from libc.stdint cimport uint32_t
 
-from qemu_mainloop._core.context cimport (
-    AioContext, context_dispatch_reports, context_prepare_foreign_wait)
-from qemu_mainloop._core.iohandler cimport FdTable, fd_table_wants
+from qemu_mainloop._core.context cimport AioContext
+from qemu_mainloop._core.iteration cimport (
+    iteration_dispatch_reports, iteration_prepare_foreign_wait)
+from qemu_mainloop._core.fdtable cimport FdTable, fd_table_wants
 from qemu_mainloop._core.mainloop cimport main_context
 from qemu_mainloop._sys.posix cimport POLLIN, POLLOUT
 
@@ -32,7 +33,7 @@ cdef void qemu_iohandler_fill(int *pnfds, fd_set *readfds, fd_set *writefds,
     cdef uint32_t tag = 0
     if ctx == NULL:
         return
-    context_prepare_foreign_wait(ctx)
+    iteration_prepare_foreign_wait(ctx)
     for fd in range(ctx.fds.size):
         events = fd_table_wants(&ctx.fds, fd, &tag)
         if events == 0 or not fits(fd):
@@ -68,4 +69,4 @@ cdef void qemu_iohandler_poll(fd_set *readfds, fd_set *writefds, fd_set *xfds,
             t.reports[n].tag = tag
             t.reports[n].events = events
             n += 1
-    context_dispatch_reports(ctx, n)
+    iteration_dispatch_reports(ctx, n)

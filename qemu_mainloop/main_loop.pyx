@@ -6,10 +6,11 @@ from libc.stdint cimport int64_t, uint32_t
 from qemu_mainloop._core.bh cimport (
     bh_cancel, bh_delete, bh_new, bh_schedule, bh_schedule_idle, bh_timeout_ns)
 from qemu_mainloop._core.child cimport child_watch
-from qemu_mainloop._core.context cimport (
-    Outcome, context_has_nothing_to_do, context_iterate, context_run_bottom_halves)
+from qemu_mainloop._core.context cimport context_has_nothing_to_do
+from qemu_mainloop._core.iteration cimport Outcome, iteration_run, iteration_run_bottom_halves
 from qemu_mainloop._core.dispatch cimport Dispatch, runtime_resume, runtime_suspend
-from qemu_mainloop._core.iohandler cimport FD_HANDLER, fd_table_set
+from qemu_mainloop._core.fdtable cimport FD_HANDLER
+from qemu_mainloop._core.iohandler cimport fd_table_set
 from qemu_mainloop._core.lock cimport lock_acquire, lock_is_mine, lock_release
 from qemu_mainloop._core.mainloop cimport iothread_lock, main_context, main_loop_make
 from qemu_mainloop._core.polling cimport polling_add, polling_remove
@@ -53,7 +54,7 @@ cdef int main_loop_wait(int nonblocking) noexcept nogil:
         return -EINVAL
     if nonblocking and context_has_nothing_to_do(main_context):
         return 0
-    rc = context_iterate(main_context, 0 if nonblocking else -1, NULL, &out)
+    rc = iteration_run(main_context, 0 if nonblocking else -1, NULL, &out)
     return rc if rc < 0 else out.descriptors
 
 
@@ -101,7 +102,7 @@ cdef void qemu_bh_delete(QEMUBH *bh) noexcept nogil:
 cdef int qemu_bh_poll() noexcept nogil:
     if main_context == NULL:
         return -EINVAL
-    return context_run_bottom_halves(main_context)
+    return iteration_run_bottom_halves(main_context)
 
 
 cdef void qemu_bh_update_timeout(uint32_t *timeout) noexcept nogil:

@@ -2,14 +2,16 @@
 
 from libc.stdint cimport int64_t
 
-from qemu_mainloop._core.context cimport context_run_timers
+from qemu_mainloop._core.iteration cimport iteration_run_timers
 from qemu_mainloop._core.dispatch cimport (
     Dispatch, dispatch_begin, dispatch_end, runtime_resume, runtime_suspend)
 from qemu_mainloop._core.lock cimport lock_acquire, lock_is_mine, lock_release
 from qemu_mainloop._core.mainloop cimport iothread_lock, main_context
+from qemu_mainloop._core.clock cimport CLOCKS, clock_get_ns
+from qemu_mainloop._core.step cimport step_advance, step_enable
 from qemu_mainloop._core.timer cimport (
-    CLOCKS, clock_advance, clock_enable, clock_get_ns, timer_arm, timer_armed_for_ns,
-    timer_create, timer_destroy, timer_disarm, timer_in_ns, timer_list_deadline_ns)
+    timer_arm, timer_armed_for_ns, timer_create, timer_destroy, timer_disarm, timer_in_ns,
+    timer_list_deadline_ns)
 
 
 cdef QEMUTimer *timer_new(QEMUClockType type, int scale, QEMUTimerCB *cb,
@@ -81,7 +83,7 @@ cdef int64_t qemu_clock_get_ms(QEMUClockType type) noexcept nogil:
 
 
 cdef void qemu_clock_enable(QEMUClockType type, bint enabled) noexcept nogil:
-    clock_enable(<int> type, enabled)
+    step_enable(<int> type, enabled)
 
 
 cdef int64_t qemu_clock_deadline_ns(QEMUClockType type) noexcept nogil:
@@ -95,7 +97,7 @@ cdef bint qemu_clock_run_timers(QEMUClockType type) noexcept nogil:
     cdef int clock = <int> type
     if main_context == NULL or clock < 0 or clock >= CLOCKS:
         return False
-    return context_run_timers(main_context, clock)
+    return iteration_run_timers(main_context, clock)
 
 
 # The main loop's callbacks run with the iothread lock held, here too.
@@ -109,7 +111,7 @@ cdef int64_t advance(int64_t ns, bint relative) noexcept nogil:
         lock_acquire(&iothread_lock, -1)
         runtime_resume(&waiting)
     dispatch_begin(&d, -1)
-    result = clock_advance(ns, relative, &d)
+    result = step_advance(ns, relative, &d)
     dispatch_end(&d)
     if took:
         lock_release(&iothread_lock)

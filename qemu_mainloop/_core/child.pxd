@@ -3,7 +3,7 @@
 # Never a SIGCHLD handler (it would be the program's only one, and somebody else's),
 # and never waitpid(-1) (it would take other people's children).
 
-from qemu_mainloop._core.iohandler cimport FdTable
+from qemu_mainloop._core.fdtable cimport FdTable
 from qemu_mainloop._core.timer cimport QEMUTimer, TimerGroup
 from qemu_mainloop._sys.posix cimport pid_t
 from qemu_mainloop._sys.thread cimport Mutex

@@ -5,9 +5,10 @@ from libc.stdint cimport uintptr_t
 from libc.stdlib cimport calloc, free
 
 from qemu_mainloop._core.fork cimport fork_generation
-from qemu_mainloop._core.iohandler cimport FD_INTERNAL, fd_table_set
-from qemu_mainloop._core.timer cimport (
-    REALTIME, QEMUTimer, clock_get_ns, timer_arm, timer_create, timer_destroy)
+from qemu_mainloop._core.fdtable cimport FD_INTERNAL
+from qemu_mainloop._core.iohandler cimport fd_table_set
+from qemu_mainloop._core.clock cimport REALTIME, clock_get_ns
+from qemu_mainloop._core.timer cimport QEMUTimer, timer_arm, timer_create, timer_destroy
 from qemu_mainloop._sys.atomic cimport (
     atomic_cas_seq_size, atomic_load_acquire_ptr, atomic_load_int, atomic_store_int)
 from qemu_mainloop._sys.fdsource cimport pidfd_open_child

@@ -1,7 +1,6 @@
-# A context: everything a loop owns, and one iteration over it.
+# A context: everything a loop owns.
 #
-# The phases are in docs/iteration.md, in the same words as the functions of
-# context.pyx.  A context is polled by one thread at a time; all else may be called
+# A context is polled by one thread at a time; all else may be called
 # from any thread.  `lock` is a leaf: no user code, no runtime's lock and no
 # iothread lock is asked for under it.
 
@@ -12,13 +11,14 @@ from qemu_mainloop._core.child cimport ChildList
 from qemu_mainloop._core.dispatch cimport Dispatch
 from qemu_mainloop._core.fork cimport ForkMember, fork_generation
 from qemu_mainloop._core.hosting cimport Hosting
-from qemu_mainloop._core.iohandler cimport FdTable, fd_table_is_settled
+from qemu_mainloop._core.fdtable cimport FdTable, fd_table_is_settled
 from qemu_mainloop._core.lock cimport FifoLock, lock_is_wanted
 from qemu_mainloop._core.polling cimport PollingList
 from qemu_mainloop._core.timer cimport TimerGroup, timer_group_is_quiet
 from qemu_mainloop._core.wakeup cimport Wakeup, wakeup_is_mine
-from qemu_mainloop._sys.atomic cimport atomic_load_acquire_size, atomic_load_int
-from qemu_mainloop._sys.thread cimport Mutex
+from qemu_mainloop._sys.atomic cimport (
+    atomic_cas_seq_size, atomic_load_acquire_size, atomic_load_int)
+from qemu_mainloop._sys.thread cimport Mutex, thread_self
 
 
 # What a caller with a runtime of its own (Python's wait() and run()) adds.
@@ -36,10 +36,6 @@ cdef struct Driver:
     # a sleep ends when that time is over, so nothing is overlooked for longer.
     int64_t trust_ns
     int64_t asked_ns
-
-cdef struct Outcome:
-    int descriptors              # and wait objects that had a callback due
-    bint progress                # something but a notification or an idle one ran
 
 # Before a sleep: how long to look at memory first.
 cdef struct BusyPolling:
@@ -92,22 +88,13 @@ cdef void context_ref(AioContext *ctx) noexcept nogil
 cdef void context_unref(AioContext *ctx) noexcept nogil
 # It is not the calling thread's: clock_step() leaves it to whoever polls it.
 cdef void context_disown(AioContext *ctx) noexcept nogil
-# The innermost one that this thread is in an iteration of.
-cdef AioContext *context_current() noexcept nogil
+# False: another thread polls it.  True: the calling thread is the poller now, or was.
+cdef inline bint context_claim(AioContext *ctx) noexcept nogil:
+    # Pairs with the release at the end of an iteration; see wakeup_is_mine for the lock.
+    if atomic_load_acquire_size(&ctx.wakeup.poller) == thread_self():
+        return True
+    return atomic_cas_seq_size(&ctx.wakeup.poller, 0, thread_self())
 
-# One iteration.  timeout_ns: 0 does not block, < 0 is without end.  driver: NULL, or
-# the caller's.
-# 0; -EBUSY: another thread polls it; else why waiting is impossible.
-cdef int context_iterate(AioContext *ctx, int64_t timeout_ns, Driver *driver,
-                         Outcome *out) noexcept nogil
-# The bottom-half phase and the timer phase alone, for a loop around ours.  1: one that
-# was not idle ran; 0; -EBUSY.
-cdef int context_run_bottom_halves(AioContext *ctx) noexcept nogil
-cdef bint context_run_timers(AioContext *ctx, int clock) noexcept nogil
-# A wait of somebody else's: asks and applies before it; then runs the descriptor phase
-# over the n reports that were gathered in fds.reports.
-cdef void context_prepare_foreign_wait(AioContext *ctx) noexcept nogil
-cdef void context_dispatch_reports(AioContext *ctx, int n) noexcept nogil
 
 cdef int context_set_fdmon(AioContext *ctx, const char *name) noexcept nogil
 cdef const char *context_fdmon_name(AioContext *ctx) noexcept nogil

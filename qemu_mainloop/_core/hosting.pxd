@@ -10,7 +10,7 @@
 from libc.stdint cimport int64_t
 
 from qemu_mainloop._core.bh cimport BHQueue
-from qemu_mainloop._core.iohandler cimport FdTable
+from qemu_mainloop._core.fdtable cimport FdTable
 from qemu_mainloop._core.timer cimport TimerGroup
 from qemu_mainloop._core.wakeup cimport Wakeup
 from qemu_mainloop._sys.thread cimport Mutex

@@ -3,8 +3,9 @@
 from qemu_mainloop._core.bh cimport bh_timeout_ns
 from qemu_mainloop._core.fork cimport fork_generation
 from qemu_mainloop._core.fdmon cimport fdmon_close, fdmon_find, fdmon_open
-from qemu_mainloop._core.iohandler cimport fd_table_restart, fd_table_timeout_ns
-from qemu_mainloop._core.timer cimport CLOCKS, timer_list_deadline_ns
+from qemu_mainloop._core.fdtable cimport fd_table_restart, fd_table_timeout_ns
+from qemu_mainloop._core.clock cimport CLOCKS
+from qemu_mainloop._core.timer cimport timer_list_deadline_ns
 from qemu_mainloop._core.wakeup cimport wakeup_is_notified, wakeup_prepare_sleep
 from qemu_mainloop._sys.atomic cimport atomic_load_int, atomic_store_int
 from qemu_mainloop._sys.clock cimport clock_monotonic_ns

@@ -1,20 +1,23 @@
-# The fd table.
+# fd handlers: registering, asking, dispatching.
 
 from libc.errno cimport EBADF, EBUSY, ENOMEM
-from libc.stdlib cimport calloc, free, realloc
-from libc.string cimport memset
+from libc.stdlib cimport calloc, free
 
 from qemu_mainloop._core.dispatch cimport (
     AnyFunction, dispatch_forked, dispatch_switch, runtime_owns)
-from qemu_mainloop._core.wakeup cimport wakeup_is_mine, wakeup_notify_others
+from qemu_mainloop._core.fdmon cimport FDReady
+from qemu_mainloop._core.fdtable cimport (
+    FD_INTERNAL, FD_NOTIFIER, FD_WAIT_OBJECT, MUTE_NS, FdSlot, fd_table_apply_all,
+    fd_table_apply_one,
+    fd_table_bury, fd_table_grow, fd_table_has_hidden, fd_table_note, fd_table_revive)
 from qemu_mainloop._core.fork cimport fork_generation
+from qemu_mainloop._core.wakeup cimport wakeup_is_mine, wakeup_notify_others
 from qemu_mainloop._sys.atomic cimport (
     atomic_exchange_seq_int, atomic_load_acquire_int, atomic_load_acquire_ptr,
-    atomic_load_acquire_size, atomic_load_int, atomic_store_int, atomic_store_ptr)
+    atomic_load_acquire_size, atomic_store_int, atomic_store_ptr)
 from qemu_mainloop._sys.clock cimport clock_monotonic_ns
 from qemu_mainloop._sys.notifier cimport notifier_clear
-from qemu_mainloop._sys.posix cimport (
-    POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, fd_is_open)
+from qemu_mainloop._sys.posix cimport POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, fd_is_open
 from qemu_mainloop._sys.thread cimport mutex_lock, mutex_unlock
 
 cdef enum:
@@ -24,175 +27,6 @@ cdef enum:
     # Waits in a row with a report that fits no registration, before the kernel's set is
     # made anew.
     STALE_WAITS = 3
-    # How long a descriptor is left alone that reports only what nobody asked for (it
-    # has hung up, and only its writability is watched): no spin, and no loss.
-    MUTE_NS = 10000000
-
-
-cdef void fd_table_init(FdTable *t, Mutex *lock, Wakeup *wakeup) noexcept nogil:
-    memset(t, 0, sizeof(FdTable))
-    t.lock = lock
-    t.wakeup = wakeup
-
-
-cdef int grow(FdTable *t, int fd) noexcept nogil:
-    cdef int size = 2 * t.size if t.size else 64
-    cdef FdSlot *slots
-    cdef int *changes
-    while size <= fd:
-        size *= 2
-    # Whatever was enlarged stays so: a failure changes nothing that can be seen.
-    slots = <FdSlot *> realloc(t.slots, size * sizeof(FdSlot))
-    if slots == NULL:
-        return -ENOMEM
-    t.slots = slots
-    changes = <int *> realloc(t.changes, size * sizeof(int))
-    if changes == NULL:
-        return -ENOMEM
-    t.changes = changes
-    memset(slots + t.size, 0, (size - t.size) * sizeof(FdSlot))
-    t.size = size
-    return 0
-
-
-# ---- what is wanted, and telling the kernel; the lock is held
-
-cdef void note_change(FdTable *t, int fd) noexcept nogil:
-    cdef FdSlot *slot = &t.slots[fd]
-    if not slot.changed:
-        slot.changed = True
-        t.changes[t.changed] = fd
-        atomic_store_int(&t.changed, t.changed + 1)
-
-
-cdef int wanted_events(const FdSlot *slot) noexcept nogil:
-    cdef const FdHandler *h = slot.handler
-    cdef int events = 0
-    if h == NULL or slot.is_dead or slot.muted_until_ns != 0:
-        return 0
-    if h.io_read != NULL and (h.can_read == NULL or h.open_gate):
-        events = POLLIN
-    if h.io_write != NULL:
-        events |= POLLOUT
-    return events
-
-
-cdef void bury(FdTable *t, int fd) noexcept nogil:
-    cdef FdSlot *slot = &t.slots[fd]
-    if slot.handler != NULL and not slot.is_dead:
-        slot.is_dead = True
-        t.dead += 1
-        note_change(t, fd)
-
-
-cdef void revive(FdTable *t, FdSlot *slot) noexcept nogil:
-    if slot.is_dead:
-        slot.is_dead = False
-        t.dead -= 1
-    if slot.muted_until_ns:
-        slot.muted_until_ns = 0
-        atomic_store_int(&t.muted, t.muted - 1)
-
-
-# 0, or the kernel has no memory even to be told.
-cdef int apply_one(FdTable *t, int fd) noexcept nogil:
-    cdef FdSlot *slot = &t.slots[fd]
-    cdef uint32_t tag = slot.handler.tag if slot.handler != NULL else 0
-    cdef int wanted = wanted_events(slot)
-    cdef int now = slot.kernel_events
-    cdef int rc
-    if wanted == now and (wanted == 0 or tag == slot.kernel_tag):
-        return 0
-    rc = t.mon.ops.update(&t.mon, fd, tag, now, wanted)
-    if rc == 0 and t.mirror.ops != NULL:
-        t.mirror.ops.update(&t.mirror, fd, tag, now, wanted)
-    if rc == -EBADF:
-        # Closed under its handler.  The kernel has nothing, which is what is wanted now.
-        slot.kernel_events = 0
-        slot.is_dead = True
-        t.dead += 1
-        return 0
-    if rc == 0:
-        slot.kernel_events = wanted
-        slot.kernel_tag = tag
-    return rc
-
-
-cdef int apply_all(FdTable *t) noexcept nogil:
-    cdef int i, fd, rc
-    cdef int kept = 0
-    cdef int result = 0
-    cdef int n = t.changed
-    for i in range(n):
-        fd = t.changes[i]
-        t.slots[fd].changed = False
-    atomic_store_int(&t.changed, 0)
-    for i in range(n):
-        fd = t.changes[i]
-        rc = apply_one(t, fd)
-        if rc < 0:
-            # No memory: it stays a change, and is tried again before the next wait.
-            result = rc
-            t.slots[fd].changed = True
-            t.changes[kept] = fd
-            kept += 1
-    atomic_store_int(&t.changed, kept)
-    return result
-
-
-cdef int fd_table_apply(FdTable *t, int64_t now_ns) noexcept nogil:
-    cdef int fd, rc
-    mutex_lock(t.lock)
-    if t.muted:
-        for fd in range(t.size):
-            if t.slots[fd].muted_until_ns and t.slots[fd].muted_until_ns <= now_ns:
-                t.slots[fd].muted_until_ns = 0
-                atomic_store_int(&t.muted, t.muted - 1)
-                note_change(t, fd)
-    rc = grow_reports(t)
-    if rc == 0 and t.must_rebuild:
-        rc = rebuild(t)
-    if rc == 0:
-        rc = apply_all(t)
-    mutex_unlock(t.lock)
-    return rc
-
-
-cdef int grow_reports(FdTable *t) noexcept nogil:
-    # Here and not in grow: nobody but the polling thread may move what it waits with.
-    cdef FDReady *reports
-    if t.max_reports >= t.size:
-        return 0
-    reports = <FDReady *> realloc(t.reports, t.size * sizeof(FDReady))
-    if reports == NULL:
-        return 0 if t.max_reports else -ENOMEM   # fewer at a time, then
-    t.reports = reports
-    t.max_reports = t.size
-    return 0
-
-
-cdef int rebuild(FdTable *t) noexcept nogil:
-    cdef int rc = t.mon.ops.rebuild(&t.mon)
-    if rc == 0 and t.mirror.ops != NULL:
-        rc = t.mirror.ops.rebuild(&t.mirror)
-    if rc < 0:
-        return rc
-    t.must_rebuild = False
-    t.rebuilds += 1
-    fd_table_restart(t)
-    return 0
-
-
-cdef void fd_table_restart(FdTable *t) noexcept nogil:
-    cdef int fd
-    for fd in range(t.size):
-        t.slots[fd].kernel_events = 0
-        if t.slots[fd].handler != NULL:
-            note_change(t, fd)
-
-
-cdef int64_t fd_table_timeout_ns(FdTable *t) noexcept nogil:
-    return MUTE_NS if t.muted else -1
 
 
 # ---- registering
@@ -275,19 +109,19 @@ cdef int remove(FdTable *t, int fd, int kind) noexcept nogil:
         return -EBUSY
     retire(t, slot.handler)
     slot.handler = NULL
-    revive(t, slot)
+    fd_table_revive(t, slot)
     if slot.kernel_events == 0 and not slot.changed:
         return 0
     if t.wakeup.generation != fork_generation or t.mon.ops == NULL:
-        note_change(t, fd)               # the kernel's set is the parent's: not ours to touch
+        fd_table_note(t, fd)               # the kernel's set is the parent's: not ours to touch
         return 0
     if wakeup_is_mine(t.wakeup):
-        apply_one(t, fd)
+        fd_table_apply_one(t, fd)
     elif t.mon.ops.detach(&t.mon, fd) == 0:
         if t.mirror.ops == NULL or t.mirror.ops.detach(&t.mirror, fd) == 0:
             slot.kernel_events = 0
     if slot.kernel_events != 0:
-        note_change(t, fd)
+        fd_table_note(t, fd)
     return 0
 
 
@@ -298,7 +132,7 @@ cdef int add(FdTable *t, int fd, FdHandler *h) noexcept nogil:
         if not fd_is_open(fd):
             return -EBADF
     if slot == NULL:
-        if grow(t, fd) < 0:
+        if fd_table_grow(t, fd) < 0:
             return -ENOMEM
         slot = &t.slots[fd]
     if (slot.handler != NULL and not slot.is_dead and slot.handler.kind != h.kind
@@ -308,14 +142,14 @@ cdef int add(FdTable *t, int fd, FdHandler *h) noexcept nogil:
         # The context's own descriptors come from the kernel: who registered the
         # number before has closed it without a word.
         retire(t, slot.handler)
-    revive(t, slot)
+    fd_table_revive(t, slot)
     t.last_tag += 1
     h.tag = t.last_tag
     slot.handler = h
     count(t, h, 1)
     if h.can_read != NULL:
         gate_join(t, h)
-    note_change(t, fd)
+    fd_table_note(t, fd)
     return 0
 
 
@@ -336,12 +170,6 @@ cdef FdHandler *handler_new(int fd, int kind, FdCallback io_read, FdCallback io_
     return h
 
 
-# Hosted: what is ready but shows in no descriptor, so that the host must be told.
-cdef bint has_hidden(FdTable *t) noexcept nogil:
-    cdef FDMon *mon = &t.mirror if t.mirror.ops != NULL else &t.mon
-    return mon.ops.has_hidden(mon)
-
-
 cdef int fd_table_set(FdTable *t, int fd, int kind, FdCallback io_read, FdCallback io_write,
                       GateCallback can_read, void *opaque, FdCallback release,
                       bint apply) noexcept nogil:
@@ -360,12 +188,12 @@ cdef int fd_table_set(FdTable *t, int fd, int kind, FdCallback io_read, FdCallba
     rc = remove(t, fd, kind) if removes else add(t, fd, h)
     if rc == 0 and apply and t.wakeup.generation == fork_generation:
         if wakeup_is_mine(t.wakeup):
-            apply_all(t)
+            fd_table_apply_all(t)
     gone = take_retired(t)
     # Decided under the lock: the loop may apply it, and sleep, as soon as it is free.
     if rc == 0:
         news = t.slots[fd].changed if fd < t.size else False
-        news = news or (h != NULL and h.can_read != NULL) or (apply and has_hidden(t))
+        news = news or (h != NULL and h.can_read != NULL) or (apply and fd_table_has_hidden(t))
     mutex_unlock(t.lock)
     if rc < 0:
         free(h)
@@ -395,11 +223,11 @@ cdef void take_answer(FdTable *t, FdHandler *h, bint answer) noexcept nogil:
     now.was_asked = True
     if answer and t.slots[h.fd].muted_until_ns:
         # What it reported then is what it may be read for now.
-        revive(t, &t.slots[h.fd])
-        note_change(t, h.fd)
+        fd_table_revive(t, &t.slots[h.fd])
+        fd_table_note(t, h.fd)
     if now.open_gate != answer:
         now.open_gate = answer
-        note_change(t, h.fd)
+        fd_table_note(t, h.fd)
 
 
 cdef bint fd_table_ask(FdTable *t, Dispatch *d) noexcept nogil:
@@ -460,13 +288,13 @@ cdef bint collect_one(FdTable *t, const FDReady *r) noexcept nogil:
         notifier_clear(&t.wakeup.notifier)
         return False
     if r.events & POLLNVAL:
-        bury(t, r.fd)
+        fd_table_bury(t, r.fd)
         return False
     h.calls += 1
     if h.calls >= VERIFY_CALLS:
         h.calls = 0
         if not fd_is_open(r.fd):
-            bury(t, r.fd)
+            fd_table_bury(t, r.fd)
             t.must_rebuild = True        # the file lives on in a duplicate
             return False
     h.revents = r.events
@@ -489,7 +317,7 @@ cdef void mute(FdTable *t, FdHandler *h) noexcept nogil:
     if slot.handler == h and slot.muted_until_ns == 0 and not slot.is_dead:
         slot.muted_until_ns = clock_monotonic_ns() + MUTE_NS
         atomic_store_int(&t.muted, t.muted + 1)
-        note_change(t, h.fd)
+        fd_table_note(t, h.fd)
     mutex_unlock(t.lock)
 
 
@@ -557,34 +385,6 @@ cdef void fd_table_repair(FdTable *t) noexcept nogil:
             h.is_ready = False
             h.write_due = False
 
-
-# ---- the rest
-
-cdef int fd_table_wants(FdTable *t, int fd, uint32_t *tag) noexcept nogil:
-    cdef FdSlot *slot
-    cdef int events = 0
-    mutex_lock(t.lock)
-    slot = &t.slots[fd]
-    if slot.handler != NULL and not slot.is_dead:
-        if fd_is_open(fd):
-            events = slot.kernel_events
-            tag[0] = slot.kernel_tag
-        else:
-            bury(t, fd)
-    mutex_unlock(t.lock)
-    return events
-
-
-cdef int fd_table_verify(FdTable *t) noexcept nogil:
-    cdef int fd, dead
-    mutex_lock(t.lock)
-    for fd in range(t.size):
-        if t.slots[fd].handler != NULL and not t.slots[fd].is_dead and not fd_is_open(fd):
-            bury(t, fd)
-            t.must_rebuild = True
-    dead = t.dead
-    mutex_unlock(t.lock)
-    return dead
 
 
 cdef void fd_table_destroy(FdTable *t) noexcept nogil:

@@ -3,8 +3,8 @@
 from libc.errno cimport ENOMEM, ESRCH
 from libc.stdlib cimport calloc, free
 
-from qemu_mainloop._core.context cimport (
-    Outcome, context_disown, context_iterate, context_new, context_unref)
+from qemu_mainloop._core.context cimport context_disown, context_new, context_unref
+from qemu_mainloop._core.iteration cimport Outcome, iteration_run
 from qemu_mainloop._core.dispatch cimport Dispatch, runtime_resume, runtime_suspend
 from qemu_mainloop._core.fork cimport ForkMember, fork_generation, fork_join
 from qemu_mainloop._core.wakeup cimport wakeup_notify
@@ -30,7 +30,7 @@ cdef void *run(void *arg) noexcept nogil:
     # comes between this look and the wait makes the wait return.
     # In a child that a callback forked this thread is the only one, and ends.
     while not atomic_load_seq_int(&t.stopping) and t.generation == fork_generation:
-        if context_iterate(t.ctx, -1, NULL, &out) < 0:
+        if iteration_run(t.ctx, -1, NULL, &out) < 0:
             wait_a_moment(t)
     return NULL
 

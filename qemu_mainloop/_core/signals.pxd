@@ -2,7 +2,7 @@
 # has trapped to schedule a bottom half.
 
 from qemu_mainloop._core.bh cimport QEMUBH
-from qemu_mainloop._core.iohandler cimport FdTable
+from qemu_mainloop._core.fdtable cimport FdTable
 
 # Blocks SIG_IPI in this thread, and takes SIGIO, SIGALRM and SIGBUS.  Once a process;
 # again does nothing.  0 or negative errno.

@@ -4,7 +4,8 @@ from libc.errno cimport EINVAL, ENOSYS
 
 from qemu_mainloop._core.bh cimport bh_schedule
 from qemu_mainloop._core.fork cimport ForkMember, fork_join
-from qemu_mainloop._core.iohandler cimport FD_INTERNAL, fd_table_set
+from qemu_mainloop._core.fdtable cimport FD_INTERNAL
+from qemu_mainloop._core.iohandler cimport fd_table_set
 from qemu_mainloop._sys.atomic cimport (
     atomic_add_seq_int, atomic_exchange_seq_ptr, atomic_load_acquire_ptr, atomic_load_seq_int,
     cpu_relax)

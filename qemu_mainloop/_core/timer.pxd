@@ -1,4 +1,4 @@
-# Timers of one context: a 4-ary heap a clock, and the process's clocks.
+# Timers of one context: a 4-ary heap a clock.
 #
 # A timer knows its place in the heap, so that re-arming and deleting cost a few
 # comparisons.  Room for it is reserved when it is made: arming cannot fail.
@@ -9,21 +9,14 @@
 
 from libc.stdint cimport int64_t, uint64_t, uintptr_t
 
+from qemu_mainloop._core.clock cimport CLOCKS, HOST, NEVER_NS, REALTIME, VIRTUAL
 from qemu_mainloop._core.dispatch cimport Dispatch
 from qemu_mainloop._core.wakeup cimport Wakeup
-from qemu_mainloop._sys.atomic cimport atomic_load_i64, atomic_load_int
+from qemu_mainloop._sys.atomic cimport atomic_load_i64
 from qemu_mainloop._sys.clock cimport clock_monotonic_coarse_ns
 from qemu_mainloop._sys.thread cimport Mutex
 
 ctypedef void (*TimerCallback)(void *opaque) noexcept nogil
-
-cdef enum:
-    REALTIME = 0             # QEMU_CLOCK_REALTIME and so on
-    VIRTUAL = 1
-    HOST = 2
-    CLOCKS = 3
-
-cdef int64_t NEVER_NS        # the latest time there is
 
 cdef struct QEMUTimer "QEMUTimer":
     int64_t expire_ns        # -1: not armed; read without the lock
@@ -106,13 +99,13 @@ cdef int64_t timer_list_deadline_ns(TimerList *list) noexcept nogil
 # Runs what is due; true: a callback ran.
 cdef bint timer_list_run(TimerList *list, Dispatch *d) noexcept nogil
 
-cdef int64_t clock_get_ns(int clock) noexcept nogil
-cdef bint clock_is_enabled(int clock) noexcept nogil
-cdef void clock_enable(int clock, bint enabled) noexcept nogil
-# The stopped virtual clock to ns (or on by ns); see timer.pxd of the public API.
-cdef int64_t clock_advance(int64_t ns, bint relative, Dispatch *d) noexcept nogil
-# For tests: the wall clock as if it were set by that much.
-cdef int64_t clock_wall_shift_ns
+# The same up to now_ns; stopped: the clock is meant to be disabled, else nothing runs once
+# it is.
+cdef bint timer_list_run_until(TimerList *list, int64_t now_ns, Dispatch *d,
+                               bint stopped) noexcept nogil
+
+# The process's list of groups: the head of a ring, under the clocks' lock.
+cdef TimerGroup timer_groups
 
 
 cdef inline bint timer_group_is_quiet(TimerGroup *g) noexcept nogil:

@@ -1,24 +1,14 @@
-# Timers: the heap, the list of due ones, the process's clocks.
-#
-# Lock order: the clocks' lock, then a group's.  No callback runs under either.
+# Timers of one context: the heap, the list of due ones, running.
 
-from libc.errno cimport EBUSY, EINVAL
-from libc.stdint cimport INT64_MAX
 from libc.stdlib cimport calloc, free, realloc
 
+from qemu_mainloop._core.clock cimport (
+    clock_get_ns, clock_is_enabled, clock_runner_done, clocks_lock)
 from qemu_mainloop._core.dispatch cimport (
-    AnyFunction, dispatch_forked, dispatch_switch, runtime_owns, runtime_resume, runtime_suspend)
-from qemu_mainloop._core.fork cimport ForkMember, fork_join
+    AnyFunction, dispatch_forked, dispatch_switch, runtime_owns)
 from qemu_mainloop._core.wakeup cimport wakeup_notify, wakeup_notify_others
-from qemu_mainloop._sys.atomic cimport (
-    atomic_add_seq_int, atomic_exchange_seq_int, atomic_exchange_seq_i64, atomic_load_seq_int,
-    atomic_load_size, atomic_store_i64)
-from qemu_mainloop._sys.clock cimport clock_monotonic_ns, clock_wall_ns
-from qemu_mainloop._sys.thread cimport (
-    Cond, cond_broadcast, cond_init, cond_wait, mutex_init, mutex_lock, mutex_unlock, thread_self)
-
-NEVER_NS = INT64_MAX
-clock_wall_shift_ns = 0
+from qemu_mainloop._sys.atomic cimport atomic_exchange_seq_i64, atomic_store_i64
+from qemu_mainloop._sys.thread cimport mutex_lock, mutex_unlock, thread_self
 
 
 # ---- the heap; the group's lock is held
@@ -267,14 +257,13 @@ cdef bint timer_list_run(TimerList *list, Dispatch *d) noexcept nogil:
     if atomic_load_i64(&list.earliest_ns) == NEVER_NS:
         return False
     if clock_is_enabled(list.clock):
-        return run_until(list, clock_get_ns(list.clock), d, False)
+        return timer_list_run_until(list, clock_get_ns(list.clock), d, False)
     # Stopped: what somebody stepped it over, once.
     until_ns = atomic_exchange_seq_i64(&list.stepped_to_ns, -1)
-    return until_ns >= 0 and run_until(list, until_ns, d, True)
+    return until_ns >= 0 and timer_list_run_until(list, until_ns, d, True)
 
 
-# stopped: the clock is meant to be disabled; else nothing runs once it is.
-cdef bint run_until(TimerList *list, int64_t now_ns, Dispatch *d, bint stopped) noexcept nogil:
+cdef bint timer_list_run_until(TimerList *list, int64_t now_ns, Dispatch *d, bint stopped) noexcept nogil:
     cdef TimerGroup *g = list.group
     cdef QEMUTimer *ts
     cdef TimerCallback cb
@@ -314,238 +303,8 @@ cdef bint run_until(TimerList *list, int64_t now_ns, Dispatch *d, bint stopped) 
     set_earliest(list)
     mutex_unlock(g.lock)
     if ran:
-        # Pairs with the addition in clock_enable.
-        if atomic_load_seq_int(&waiters):
-            mutex_lock(&clocks_lock)
-            cond_broadcast(&runner_done)
-            mutex_unlock(&clocks_lock)
+        clock_runner_done()
     return ran
-
-
-# ---- the process's clocks
-
-cdef Mutex clocks_lock           # guards the list of groups and the virtual clock's start
-cdef Cond runner_done
-cdef int waiters = 0             # in clock_enable, for callbacks in other threads
-cdef TimerGroup groups           # the head of a ring
-cdef int enabled_clocks[CLOCKS]
-cdef int64_t virtual_ns = 0      # while stopped: its time; else: its time at started_ns
-cdef int64_t started_ns = 0
-cdef ForkMember fork_member
-
-
-cdef bint clock_is_enabled(int clock) noexcept nogil:
-    return atomic_load_int(&enabled_clocks[clock])
-
-
-cdef int64_t clock_get_ns(int clock) noexcept nogil:
-    cdef int64_t now_ns
-    if clock == VIRTUAL:
-        mutex_lock(&clocks_lock)
-        now_ns = virtual_now()
-        mutex_unlock(&clocks_lock)
-        return now_ns
-    if clock == HOST:
-        return clock_wall_ns() + clock_wall_shift_ns
-    return clock_monotonic_ns()
-
-
-cdef int64_t virtual_now() noexcept nogil:
-    if not enabled_clocks[VIRTUAL]:
-        return virtual_ns
-    cdef int64_t since_ns = clock_monotonic_ns() - started_ns
-    return virtual_ns + since_ns if since_ns < NEVER_NS - virtual_ns else NEVER_NS
-
-
-cdef void clock_enable(int clock, bint enabled) noexcept nogil:
-    global virtual_ns, started_ns
-    cdef Dispatch d
-    if clock < 0 or clock >= CLOCKS:
-        return
-    enabled = enabled != 0
-    mutex_lock(&clocks_lock)
-    if clock == VIRTUAL and enabled != enabled_clocks[VIRTUAL]:
-        virtual_ns = virtual_now()
-        started_ns = clock_monotonic_ns()
-    # A runner reads it under its group's lock, which runs_elsewhere takes after this.
-    atomic_exchange_seq_int(&enabled_clocks[clock], enabled)
-    if enabled:
-        wake_groups(clock)
-        mutex_unlock(&clocks_lock)
-        return
-    forget_steps(clock)
-    if not runs_elsewhere(clock):
-        mutex_unlock(&clocks_lock)
-        return
-    mutex_unlock(&clocks_lock)
-    runtime_suspend(&d)
-    mutex_lock(&clocks_lock)
-    atomic_add_seq_int(&waiters, 1)          # pairs with the load in run_until
-    while runs_elsewhere(clock):
-        cond_wait(&runner_done, &clocks_lock)
-    atomic_add_seq_int(&waiters, -1)
-    mutex_unlock(&clocks_lock)
-    runtime_resume(&d)
-
-
-cdef void wake_groups(int clock) noexcept nogil:
-    cdef TimerGroup *g = groups.next
-    while g != &groups:
-        if atomic_load_i64(&g.lists[clock].earliest_ns) != NEVER_NS:
-            wakeup_notify_others(g.wakeup)
-        g = g.next
-
-
-cdef void forget_steps(int clock) noexcept nogil:
-    cdef TimerGroup *g = groups.next
-    while g != &groups:
-        atomic_store_i64(&g.lists[clock].stepped_to_ns, -1)
-        g = g.next
-
-
-cdef bint runs_elsewhere(int clock) noexcept nogil:
-    cdef TimerGroup *g = groups.next
-    cdef uintptr_t runner
-    while g != &groups:
-        mutex_lock(g.lock)
-        runner = g.lists[clock].runner
-        mutex_unlock(g.lock)
-        if runner != 0 and runner != thread_self():
-            return True
-        g = g.next
-    return False
-
-
-# ---- stepping the stopped virtual clock
-
-cdef inline bint is_stepped_here(TimerGroup *g) noexcept nogil:
-    return g.is_main or atomic_load_size(&g.home) == thread_self()
-
-
-cdef bint in_virtual_callback() noexcept nogil:
-    cdef TimerGroup *g = groups.next
-    cdef uintptr_t runner
-    while g != &groups:
-        mutex_lock(g.lock)
-        runner = g.lists[VIRTUAL].runner
-        mutex_unlock(g.lock)
-        if runner == thread_self():
-            return True
-        g = g.next
-    return False
-
-
-cdef int64_t earliest_after(TimerGroup *g, int64_t after_ns) noexcept nogil:
-    cdef TimerList *list = &g.lists[VIRTUAL]
-    cdef int64_t first_ns
-    cdef int i
-    mutex_lock(g.lock)
-    first_ns = list.earliest_ns
-    if first_ns <= after_ns:
-        # Somebody armed it for the past: who is behind it in the heap?
-        first_ns = NEVER_NS
-        for i in range(list.armed):
-            if after_ns < list.heap[i].expire_ns < first_ns:
-                first_ns = list.heap[i].expire_ns
-    mutex_unlock(g.lock)
-    return first_ns
-
-
-cdef int64_t next_instant(int64_t after_ns) noexcept nogil:
-    cdef TimerGroup *g = groups.next
-    cdef int64_t first_ns = NEVER_NS
-    cdef int64_t ns
-    while g != &groups:
-        if is_stepped_here(g):
-            ns = earliest_after(g, after_ns)
-            first_ns = ns if ns < first_ns else first_ns
-        g = g.next
-    return first_ns
-
-
-cdef bint is_something_due(int64_t now_ns) noexcept nogil:
-    cdef TimerGroup *g = groups.next
-    while g != &groups:
-        if is_stepped_here(g) and atomic_load_i64(&g.lists[VIRTUAL].earliest_ns) <= now_ns:
-            return True
-        g = g.next
-    return False
-
-
-cdef void run_here(int64_t now_ns, uint64_t turn, Dispatch *d) noexcept nogil:
-    # A callback may make and free contexts: after each group the search starts anew,
-    # and a group remembers the turn in which it was run.
-    cdef TimerGroup *g
-    cdef bint held = False
-    while not dispatch_forked(d):
-        mutex_lock(&clocks_lock)
-        g = groups.next
-        while g != &groups and (g.turn == turn or not is_stepped_here(g)):
-            g = g.next
-        if g != &groups:
-            g.turn = turn
-            held = g.hold(g.context)
-            if held:
-                atomic_add_seq_int(&g.stepping, 1)
-        mutex_unlock(&clocks_lock)
-        if g == &groups:
-            return
-        if held:
-            run_until(&g.lists[VIRTUAL], now_ns, d, True)
-            atomic_add_seq_int(&g.stepping, -1)
-            g.let_go(g.context)
-
-
-cdef void wake_the_others(int64_t now_ns) noexcept nogil:
-    cdef TimerGroup *g = groups.next
-    while g != &groups:
-        if not is_stepped_here(g):
-            atomic_exchange_seq_i64(&g.lists[VIRTUAL].stepped_to_ns, now_ns)
-            if atomic_load_i64(&g.lists[VIRTUAL].earliest_ns) <= now_ns:
-                wakeup_notify(g.wakeup)
-        g = g.next
-
-
-cdef uint64_t last_turn = 0
-
-
-cdef int64_t clock_advance(int64_t ns, bint relative, Dispatch *d) noexcept nogil:
-    global virtual_ns, last_turn
-    cdef int64_t target_ns, instant_ns
-    cdef uint64_t turn
-    mutex_lock(&clocks_lock)
-    if enabled_clocks[VIRTUAL] or in_virtual_callback():
-        mutex_unlock(&clocks_lock)
-        return -EBUSY
-    if relative:
-        target_ns = NEVER_NS if ns > NEVER_NS - virtual_ns else virtual_ns + ns
-    else:
-        target_ns = ns
-    if target_ns < virtual_ns or (relative and ns < 0):
-        mutex_unlock(&clocks_lock)
-        return -EINVAL
-    instant_ns = virtual_ns if is_something_due(virtual_ns) else next_instant(virtual_ns)
-    while instant_ns <= target_ns and instant_ns != NEVER_NS:
-        virtual_ns = instant_ns
-        last_turn += 1
-        turn = last_turn
-        mutex_unlock(&clocks_lock)
-        run_here(instant_ns, turn, d)
-        mutex_lock(&clocks_lock)
-        if dispatch_forked(d) or enabled_clocks[VIRTUAL]:
-            # A callback forked, or started the clock: it is not ours any more.
-            target_ns = virtual_now()
-            mutex_unlock(&clocks_lock)
-            return target_ns
-        # A timer that a callback arms for now or earlier makes no instant of its own,
-        # or it would hold the clock here for ever: it runs at the next one.
-        instant_ns = next_instant(virtual_ns)
-    if target_ns > virtual_ns:
-        virtual_ns = target_ns
-    target_ns = virtual_ns
-    wake_the_others(target_ns)
-    mutex_unlock(&clocks_lock)
-    return target_ns
 
 
 # ---- a context's group
@@ -575,10 +334,10 @@ cdef void timer_group_init(TimerGroup *g, Mutex *lock, Wakeup *wakeup, bint is_m
     g.rearm = NULL
     g.owner = owner
     mutex_lock(&clocks_lock)
-    g.next = &groups
-    g.prev = groups.prev
-    groups.prev.next = g
-    groups.prev = g
+    g.next = &timer_groups
+    g.prev = timer_groups.prev
+    timer_groups.prev.next = g
+    timer_groups.prev = g
     mutex_unlock(&clocks_lock)
 
 
@@ -606,26 +365,4 @@ cdef void timer_group_repair(TimerGroup *g) noexcept nogil:
             g.lists[clock].runner = 0
 
 
-cdef void lock_clocks(void *owner) noexcept nogil:
-    mutex_lock(&clocks_lock)
-
-
-cdef void unlock_clocks(void *owner) noexcept nogil:
-    mutex_unlock(&clocks_lock)
-
-
-cdef void repair_clocks(void *owner) noexcept nogil:
-    global waiters
-    waiters = 0
-    cond_init(&runner_done)
-
-
-groups.next = groups.prev = &groups
-enabled_clocks[REALTIME] = enabled_clocks[HOST] = 1
-enabled_clocks[VIRTUAL] = 0
-mutex_init(&clocks_lock)
-cond_init(&runner_done)
-fork_member.lock = lock_clocks
-fork_member.unlock = unlock_clocks
-fork_member.child = repair_clocks
-fork_join(&fork_member)
+timer_groups.next = timer_groups.prev = &timer_groups

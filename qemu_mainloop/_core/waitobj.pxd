@@ -1,7 +1,7 @@
 # Wait objects on POSIX: descriptors that poll readable when they are signalled.
 # (On Windows, HANDLEs.)  A HANDLE is the descriptor as a pointer; 0 is valid.
 
-from qemu_mainloop._core.iohandler cimport FdTable
+from qemu_mainloop._core.fdtable cimport FdTable
 
 ctypedef void (*WaitCallback)(void *opaque) noexcept nogil
 

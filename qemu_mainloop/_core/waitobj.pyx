@@ -4,7 +4,8 @@ from libc.errno cimport EBADF, EEXIST, EINVAL
 from libc.limits cimport INT_MAX
 from libc.stdint cimport uintptr_t
 
-from qemu_mainloop._core.iohandler cimport FD_WAIT_OBJECT, fd_table_has, fd_table_set
+from qemu_mainloop._core.fdtable cimport FD_WAIT_OBJECT
+from qemu_mainloop._core.iohandler cimport fd_table_has, fd_table_set
 
 
 cdef inline int descriptor(void *handle) noexcept nogil:

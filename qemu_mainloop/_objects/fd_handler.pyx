@@ -10,7 +10,8 @@ from qemu_mainloop._core.child cimport child_watch
 from qemu_mainloop._core.context cimport (
     context_children, context_fds, context_is_hosted, context_polling)
 from qemu_mainloop._core.dispatch cimport AnyFunction, runtime_register_callback
-from qemu_mainloop._core.iohandler cimport FD_HANDLER, fd_table_set
+from qemu_mainloop._core.fdtable cimport FD_HANDLER
+from qemu_mainloop._core.iohandler cimport fd_table_set
 from qemu_mainloop._core.polling cimport polling_add, polling_remove
 from qemu_mainloop._core.waitobj cimport wait_object_add
 from qemu_mainloop._objects.callback cimport (

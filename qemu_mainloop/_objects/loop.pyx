@@ -8,14 +8,14 @@ import operator
 import threading
 
 from qemu_mainloop._core.context cimport (
-    AioContext, Driver, Outcome, context_fdmon_name, context_fds, context_fileno,
-    context_is_hosted, context_is_polled, context_iterate,
-    context_new, context_ref, context_set_fdmon, context_set_poll_params, context_stats,
-    context_unref, context_wakeup, ContextStats)
+    AioContext, ContextStats, Driver, context_fdmon_name, context_fds, context_fileno,
+    context_is_hosted, context_is_polled, context_new, context_ref, context_set_fdmon,
+    context_set_poll_params, context_stats, context_unref, context_wakeup)
+from qemu_mainloop._core.iteration cimport Outcome, iteration_run
 from qemu_mainloop._core.dispatch cimport dispatch_attach, dispatch_end
 from qemu_mainloop._core.fdmon cimport fdmon_at
-from qemu_mainloop._core.iohandler cimport (
-    FD_HANDLER, FD_WAIT_OBJECT, fd_table_set, fd_table_verify)
+from qemu_mainloop._core.fdtable cimport FD_HANDLER, FD_WAIT_OBJECT, fd_table_verify
+from qemu_mainloop._core.iohandler cimport fd_table_set
 from qemu_mainloop._core.lock cimport lock_release
 from qemu_mainloop._core.mainloop cimport iothread_lock, main_context, main_loop_make
 from qemu_mainloop._core.signals cimport signal_trap
@@ -49,7 +49,7 @@ cdef void iterate_until_stopped(AioContext *ctx, Frame *frame, int *stopping,
     cdef Driver *driver = &frame.driver
     cdef Outcome out
     while True:
-        rc[0] = context_iterate(ctx, -1, driver, &out)
+        rc[0] = iteration_run(ctx, -1, driver, &out)
         if clock_monotonic_coarse_ns() - driver.asked_ns > TRUST_NS:
             # Also a loop that never sleeps looks for signals.
             dispatch_attach(&driver.d)
@@ -136,7 +136,7 @@ cdef class MainLoop(LoopCore):
         cdef int rc
         self.check_open()            # the last user code (a truth value, a predicate) is behind
         frame_push(&frame)
-        rc = context_iterate(self.ctx, timeout_ns, &frame.driver, &out)
+        rc = iteration_run(self.ctx, timeout_ns, &frame.driver, &out)
         dispatch_end(&frame.driver.d)
         frame_pop(&frame)
         self.check_waited(rc)
@@ -211,6 +211,7 @@ cdef class MainLoop(LoopCore):
         cdef int64_t timeout_ns = timeout_in_ns(timeout)
         cdef int64_t end_ns = -1
         cdef int64_t left_ns = -1
+        cdef bint was_looked = False
         self.check_open()
         check_callable(predicate, "predicate")
         if timeout_ns >= 0:
@@ -218,9 +219,13 @@ cdef class MainLoop(LoopCore):
         while not predicate():
             if end_ns >= 0:
                 left_ns = end_ns - clock_monotonic_ns()
-                if left_ns < 0:
-                    return False
+                if left_ns <= 0:
+                    # Also a timeout of 0 looks once.
+                    if was_looked:
+                        return False
+                    left_ns = 0
             self.iterate(left_ns)
+            was_looked = True
         return True
 
     def notify(self):

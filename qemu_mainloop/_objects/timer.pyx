@@ -11,9 +11,9 @@ from libc.stdint cimport INT64_MAX, int64_t
 from qemu_mainloop cimport timer as public
 from qemu_mainloop._core.context cimport context_timers
 from qemu_mainloop._core.dispatch cimport AnyFunction, runtime_register_callback
+from qemu_mainloop._core.clock cimport CLOCKS
 from qemu_mainloop._core.timer cimport (
-    CLOCKS, TimerCallback, timer_arm, timer_armed_for_ns, timer_create, timer_destroy,
-    timer_disarm)
+    TimerCallback, timer_arm, timer_armed_for_ns, timer_create, timer_destroy, timer_disarm)
 from qemu_mainloop._objects.callback cimport (
     Frame, cell_clear, cell_new, cell_target, check_callable, frame_pop, frame_push, gil_count,
     park, release_cell)

@@ -13,9 +13,9 @@ pytestmark = pytest.mark.timeout(20)
 @pytest.fixture
 def wall_clock():
     """wall_clock(ns): the host clock as if somebody had set it that much later."""
-    from qemu_mainloop._core import timer
+    from qemu_mainloop._core import clock
 
-    capsule = timer.__pyx_capi__["clock_wall_shift_ns"]
+    capsule = clock.__pyx_capi__["clock_wall_shift_ns"]
     name = ctypes.pythonapi.PyCapsule_GetName
     name.restype, name.argtypes = ctypes.c_char_p, [ctypes.py_object]
     pointer = ctypes.pythonapi.PyCapsule_GetPointer

@@ -1,0 +1,122 @@
+# The fd table: who wants to know what about which descriptor, and what of it the
+# kernel has been told.
+#
+# A registration is a node that does not change: a replacement is a new node, and
+# the old one is marked removed and lives until no dispatch is on the stack.  So the
+# dispatch reads nodes without the lock, and a handler that was replaced never
+# receives what was reported for the old one.
+#
+# Changes are noted and applied once before the next wait, so that setting a handler
+# ten times costs one system call.  A removal is applied at once where it can be, so
+# that the peer of a socket that is closed next sees the end at once.
+
+from libc.stdint cimport int64_t, uint32_t
+
+from qemu_mainloop._core.fdmon cimport FDMon, FDReady
+from qemu_mainloop._core.wakeup cimport Wakeup
+from qemu_mainloop._sys.atomic cimport atomic_load_int
+from qemu_mainloop._sys.thread cimport Mutex
+
+ctypedef void (*FdCallback)(void *opaque) noexcept nogil
+ctypedef int (*GateCallback)(void *opaque) noexcept nogil
+
+cdef enum:
+    FD_HANDLER = 0           # qemu_set_fd_handler
+    FD_WAIT_OBJECT = 1       # qemu_add_wait_object
+    FD_INTERNAL = 2          # the context's own: children, signals, the wall clock
+    FD_NOTIFIER = 3          # the context's own eventfd: no progress, no callback
+
+cdef struct FdHandler:
+    int fd
+    uint32_t tag             # of this registration, in every report
+    int kind
+    bint in_runtime
+    int removed              # read by the dispatch without the lock
+    FdCallback io_read
+    FdCallback io_write
+    GateCallback can_read    # NULL: always
+    void *opaque
+    FdCallback release       # called with opaque when nothing refers to it; or NULL
+    # The polling thread's:
+    bint open_gate           # can_read's last answer
+    bint was_asked           # can_read has been asked at all
+    int watched              # what it was watched for when it was reported
+    int revents              # reported, not yet dispatched
+    bint is_ready            # in the list of ready ones
+    bint write_due           # io_write is to follow the io_read that runs
+    int calls                # since it was last verified
+    FdHandler *ready_next
+    FdHandler *gate_next     # the list of those with can_read, under the lock
+    FdHandler *gate_prev
+    FdHandler *retired_next
+
+cdef struct FdSlot:
+    FdHandler *handler       # NULL: nobody
+    uint32_t kernel_tag      # what the fdmon was told last
+    int kernel_events
+    bint changed             # in the list of changes
+    bint is_dead             # its handler's descriptor was closed under it
+    int64_t muted_until_ns   # 0: not; see fd_table_mute
+
+cdef struct FdTable:
+    FdSlot *slots            # by descriptor
+    int *changes             # as long as slots: noting a change cannot fail
+    int size
+    FDReady *reports         # the polling thread's: where wait() reports to
+    int max_reports
+    int changed              # read without the lock
+    int count                # handlers and wait objects, for info()
+    int sources              # the same and the context's own, but for the notifier
+    int dead
+    int muted
+    int stale_waits          # in a row, that had a report which fits no registration
+    bint must_rebuild
+    int rebuilds             # counted, for info()
+    uint32_t last_tag
+    FdHandler *gates         # those with can_read
+    int gate_count           # read without the lock
+    FdHandler *ready_first
+    FdHandler *ready_last
+    FdHandler *retired       # removed, a dispatch may still see it
+    FDMon mon
+    FDMon mirror             # hosted, and mon has no descriptor to show: an epoll
+    Mutex *lock              # the context's
+    Wakeup *wakeup
+
+cdef enum:
+    # How long a descriptor is left alone that reports only what nobody asked for (it
+    # has hung up, and only its writability is watched): no spin, and no loss.
+    MUTE_NS = 10000000
+
+cdef void fd_table_init(FdTable *t, Mutex *lock, Wakeup *wakeup) noexcept nogil
+
+# With the lock held.  Room for fd: 0, -ENOMEM.
+cdef int fd_table_grow(FdTable *t, int fd) noexcept nogil
+# What is wanted of fd may have changed: it is looked at before the next wait.
+cdef void fd_table_note(FdTable *t, int fd) noexcept nogil
+# fd was closed under its handler; and somebody registered the number anew.
+cdef void fd_table_bury(FdTable *t, int fd) noexcept nogil
+cdef void fd_table_revive(FdTable *t, FdSlot *slot) noexcept nogil
+# Tells the fdmon of fd, or of everything noted.  0 or negative errno.
+cdef int fd_table_apply_one(FdTable *t, int fd) noexcept nogil
+cdef int fd_table_apply_all(FdTable *t) noexcept nogil
+# The kernel has been told nothing yet (a new fdmon, a fork): note everything.
+cdef void fd_table_restart(FdTable *t) noexcept nogil
+# Hosted: something is ready, or may be, that shows in no descriptor.
+cdef bint fd_table_has_hidden(FdTable *t) noexcept nogil
+
+# The polling thread's, without the lock.
+# Tells the fdmon what changed.  0, or negative errno: nothing can be waited for.
+cdef int fd_table_apply(FdTable *t, int64_t now_ns) noexcept nogil
+# Nanoseconds until a muted descriptor is to be looked at again; -1: none.
+cdef int64_t fd_table_timeout_ns(FdTable *t) noexcept nogil
+# What the fdmon watches fd for, for a foreign wait: a closed one is buried first.
+cdef int fd_table_wants(FdTable *t, int fd, uint32_t *tag) noexcept nogil
+# Looks at every descriptor and marks those that were closed; how many are.
+cdef int fd_table_verify(FdTable *t) noexcept nogil
+
+
+# Nothing to ask, to apply or to look at again?
+cdef inline bint fd_table_is_settled(const FdTable *t) noexcept nogil:
+    return (atomic_load_int(&t.changed) == 0 and atomic_load_int(&t.gate_count) == 0
+            and not t.must_rebuild and atomic_load_int(&t.muted) == 0 and t.ready_first == NULL)

@@ -1,0 +1,208 @@
+# The fd table: what is wanted of each descriptor, and telling the kernel.
+
+from libc.errno cimport EBADF, ENOMEM
+from libc.stdlib cimport realloc
+from libc.string cimport memset
+
+from qemu_mainloop._sys.atomic cimport atomic_store_int
+from qemu_mainloop._sys.posix cimport POLLIN, POLLOUT, fd_is_open
+from qemu_mainloop._sys.thread cimport mutex_lock, mutex_unlock
+
+
+cdef void fd_table_init(FdTable *t, Mutex *lock, Wakeup *wakeup) noexcept nogil:
+    memset(t, 0, sizeof(FdTable))
+    t.lock = lock
+    t.wakeup = wakeup
+
+
+cdef int fd_table_grow(FdTable *t, int fd) noexcept nogil:
+    cdef int size = 2 * t.size if t.size else 64
+    cdef FdSlot *slots
+    cdef int *changes
+    while size <= fd:
+        size *= 2
+    # Whatever was enlarged stays so: a failure changes nothing that can be seen.
+    slots = <FdSlot *> realloc(t.slots, size * sizeof(FdSlot))
+    if slots == NULL:
+        return -ENOMEM
+    t.slots = slots
+    changes = <int *> realloc(t.changes, size * sizeof(int))
+    if changes == NULL:
+        return -ENOMEM
+    t.changes = changes
+    memset(slots + t.size, 0, (size - t.size) * sizeof(FdSlot))
+    t.size = size
+    return 0
+
+
+# ---- what is wanted, and telling the kernel; the lock is held
+
+cdef void fd_table_note(FdTable *t, int fd) noexcept nogil:
+    cdef FdSlot *slot = &t.slots[fd]
+    if not slot.changed:
+        slot.changed = True
+        t.changes[t.changed] = fd
+        atomic_store_int(&t.changed, t.changed + 1)
+
+
+cdef int wanted_events(const FdSlot *slot) noexcept nogil:
+    cdef const FdHandler *h = slot.handler
+    cdef int events = 0
+    if h == NULL or slot.is_dead or slot.muted_until_ns != 0:
+        return 0
+    if h.io_read != NULL and (h.can_read == NULL or h.open_gate):
+        events = POLLIN
+    if h.io_write != NULL:
+        events |= POLLOUT
+    return events
+
+
+cdef void fd_table_bury(FdTable *t, int fd) noexcept nogil:
+    cdef FdSlot *slot = &t.slots[fd]
+    if slot.handler != NULL and not slot.is_dead:
+        slot.is_dead = True
+        t.dead += 1
+        fd_table_note(t, fd)
+
+
+cdef void fd_table_revive(FdTable *t, FdSlot *slot) noexcept nogil:
+    if slot.is_dead:
+        slot.is_dead = False
+        t.dead -= 1
+    if slot.muted_until_ns:
+        slot.muted_until_ns = 0
+        atomic_store_int(&t.muted, t.muted - 1)
+
+
+# 0, or the kernel has no memory even to be told.
+cdef int fd_table_apply_one(FdTable *t, int fd) noexcept nogil:
+    cdef FdSlot *slot = &t.slots[fd]
+    cdef uint32_t tag = slot.handler.tag if slot.handler != NULL else 0
+    cdef int wanted = wanted_events(slot)
+    cdef int now = slot.kernel_events
+    cdef int rc
+    if wanted == now and (wanted == 0 or tag == slot.kernel_tag):
+        return 0
+    rc = t.mon.ops.update(&t.mon, fd, tag, now, wanted)
+    if rc == 0 and t.mirror.ops != NULL:
+        t.mirror.ops.update(&t.mirror, fd, tag, now, wanted)
+    if rc == -EBADF:
+        # Closed under its handler.  The kernel has nothing, which is what is wanted now.
+        slot.kernel_events = 0
+        slot.is_dead = True
+        t.dead += 1
+        return 0
+    if rc == 0:
+        slot.kernel_events = wanted
+        slot.kernel_tag = tag
+    return rc
+
+
+cdef int fd_table_apply_all(FdTable *t) noexcept nogil:
+    cdef int i, fd, rc
+    cdef int kept = 0
+    cdef int result = 0
+    cdef int n = t.changed
+    for i in range(n):
+        fd = t.changes[i]
+        t.slots[fd].changed = False
+    atomic_store_int(&t.changed, 0)
+    for i in range(n):
+        fd = t.changes[i]
+        rc = fd_table_apply_one(t, fd)
+        if rc < 0:
+            # No memory: it stays a change, and is tried again before the next wait.
+            result = rc
+            t.slots[fd].changed = True
+            t.changes[kept] = fd
+            kept += 1
+    atomic_store_int(&t.changed, kept)
+    return result
+
+
+cdef int fd_table_apply(FdTable *t, int64_t now_ns) noexcept nogil:
+    cdef int fd, rc
+    mutex_lock(t.lock)
+    if t.muted:
+        for fd in range(t.size):
+            if t.slots[fd].muted_until_ns and t.slots[fd].muted_until_ns <= now_ns:
+                t.slots[fd].muted_until_ns = 0
+                atomic_store_int(&t.muted, t.muted - 1)
+                fd_table_note(t, fd)
+    rc = grow_reports(t)
+    if rc == 0 and t.must_rebuild:
+        rc = rebuild(t)
+    if rc == 0:
+        rc = fd_table_apply_all(t)
+    mutex_unlock(t.lock)
+    return rc
+
+
+cdef int grow_reports(FdTable *t) noexcept nogil:
+    # Here and not in grow: nobody but the polling thread may move what it waits with.
+    cdef FDReady *reports
+    if t.max_reports >= t.size:
+        return 0
+    reports = <FDReady *> realloc(t.reports, t.size * sizeof(FDReady))
+    if reports == NULL:
+        return 0 if t.max_reports else -ENOMEM   # fewer at a time, then
+    t.reports = reports
+    t.max_reports = t.size
+    return 0
+
+
+cdef int rebuild(FdTable *t) noexcept nogil:
+    cdef int rc = t.mon.ops.rebuild(&t.mon)
+    if rc == 0 and t.mirror.ops != NULL:
+        rc = t.mirror.ops.rebuild(&t.mirror)
+    if rc < 0:
+        return rc
+    t.must_rebuild = False
+    t.rebuilds += 1
+    fd_table_restart(t)
+    return 0
+
+
+cdef void fd_table_restart(FdTable *t) noexcept nogil:
+    cdef int fd
+    for fd in range(t.size):
+        t.slots[fd].kernel_events = 0
+        if t.slots[fd].handler != NULL:
+            fd_table_note(t, fd)
+
+
+cdef int64_t fd_table_timeout_ns(FdTable *t) noexcept nogil:
+    return MUTE_NS if t.muted else -1
+
+
+# Hosted: what is ready but shows in no descriptor, so that the host must be told.
+cdef bint fd_table_has_hidden(FdTable *t) noexcept nogil:
+    cdef FDMon *mon = &t.mirror if t.mirror.ops != NULL else &t.mon
+    return mon.ops.has_hidden(mon)
+
+
+cdef int fd_table_wants(FdTable *t, int fd, uint32_t *tag) noexcept nogil:
+    cdef FdSlot *slot
+    cdef int events = 0
+    mutex_lock(t.lock)
+    slot = &t.slots[fd]
+    if slot.handler != NULL and not slot.is_dead:
+        if fd_is_open(fd):
+            events = slot.kernel_events
+            tag[0] = slot.kernel_tag
+        else:
+            fd_table_bury(t, fd)
+    mutex_unlock(t.lock)
+    return events
+
+
+cdef int fd_table_verify(FdTable *t) noexcept nogil:
+    cdef int fd, dead
+    mutex_lock(t.lock)
+    for fd in range(t.size):
+        if t.slots[fd].handler != NULL and not t.slots[fd].is_dead and not fd_is_open(fd):
+            fd_table_bury(t, fd)
+            t.must_rebuild = True
+    dead = t.dead
+    mutex_unlock(t.lock)
+    return dead

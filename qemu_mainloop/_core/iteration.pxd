@@ -1,0 +1,28 @@
+# One iteration over a context.  The phases are in docs/iteration.md, in the same words
+# as the functions of iteration.pyx.
+
+from libc.stdint cimport int64_t
+
+from qemu_mainloop._core.context cimport AioContext, Driver
+
+
+cdef struct Outcome:
+    int descriptors              # and wait objects that had a callback due
+    bint progress                # something but a notification or an idle one ran
+
+# The innermost one that this thread is in an iteration of.
+cdef AioContext *iteration_current() noexcept nogil
+
+# One iteration.  timeout_ns: 0 does not block, < 0 is without end.  driver: NULL, or
+# the caller's.
+# 0; -EBUSY: another thread polls it; else why waiting is impossible.
+cdef int iteration_run(AioContext *ctx, int64_t timeout_ns, Driver *driver,
+                         Outcome *out) noexcept nogil
+# The bottom-half phase and the timer phase alone, for a loop around ours.  1: one that
+# was not idle ran; 0; -EBUSY.
+cdef int iteration_run_bottom_halves(AioContext *ctx) noexcept nogil
+cdef bint iteration_run_timers(AioContext *ctx, int clock) noexcept nogil
+# A wait of somebody else's: asks and applies before it; then runs the descriptor phase
+# over the n reports that were gathered in fds.reports.
+cdef void iteration_prepare_foreign_wait(AioContext *ctx) noexcept nogil
+cdef void iteration_dispatch_reports(AioContext *ctx, int n) noexcept nogil

@@ -1,0 +1,238 @@
+# One iteration over a context; the phases are docs/iteration.md's.
+
+from libc.errno cimport EBUSY, EINTR
+
+from qemu_mainloop._core.bh cimport bh_queue_is_empty, bh_run
+from qemu_mainloop._core.clock cimport CLOCKS, HOST, NEVER_NS, REALTIME, VIRTUAL
+from qemu_mainloop._core.context cimport context_claim, context_restart
+from qemu_mainloop._core.dispatch cimport (
+    dispatch_begin, dispatch_detach, dispatch_end, dispatch_forked)
+from qemu_mainloop._core.fdtable cimport fd_table_apply
+from qemu_mainloop._core.fork cimport fork_generation
+from qemu_mainloop._core.hosting cimport hosting_clear, hosting_show, hosting_sleep
+from qemu_mainloop._core.iohandler cimport (
+    fd_table_ask, fd_table_collect, fd_table_dispatch, fd_table_forget, fd_table_sweep)
+from qemu_mainloop._core.lock cimport lock_acquire, lock_is_mine, lock_release
+from qemu_mainloop._core.polling cimport polling_run
+from qemu_mainloop._core.sleep cimport (
+    Iteration, sleep_not, sleep_timeout_ns, sleep_until, sleep_watch_wall_clock)
+from qemu_mainloop._core.timer cimport timer_list_run
+from qemu_mainloop._core.wakeup cimport (
+    wakeup_accept, wakeup_end_sleep, wakeup_is_notified, wakeup_prepare_sleep)
+from qemu_mainloop._sys.atomic cimport (
+    atomic_load_i64, atomic_load_int, atomic_store_i64, atomic_store_release_size)
+from qemu_mainloop._sys.clock cimport clock_monotonic_ns
+from qemu_mainloop._sys.notifier cimport notifier_set
+from qemu_mainloop._sys.thread cimport mutex_lock, mutex_unlock, thread_self
+
+cdef extern from *:
+    """
+    #if defined(_MSC_VER)
+    static __declspec(thread) struct AioContext *qml_current;
+    #else
+    static __thread struct AioContext *qml_current;
+    #endif
+    """
+    AioContext *current "qml_current"
+
+cdef int run_order[CLOCKS]
+run_order[:] = [VIRTUAL, REALTIME, HOST]
+
+
+cdef AioContext *iteration_current() noexcept nogil:
+    return current
+
+
+# ---- beginning and ending
+
+cdef void begin(Iteration *it, Driver *driver) noexcept nogil:
+    it.driver = driver
+    if driver == NULL:
+        it.d = &it.own
+        dispatch_begin(it.d, -1)
+    else:
+        it.d = &driver.d
+        it.d.generation = fork_generation
+
+
+cdef void end(Iteration *it) noexcept nogil:
+    if it.driver == NULL:
+        dispatch_end(it.d)
+
+
+cdef int enter(AioContext *ctx, Iteration *it) noexcept nogil:
+    global current
+    cdef int rc
+    if not context_claim(ctx):
+        return -EBUSY
+    if ctx.generation != fork_generation:
+        rc = context_restart(ctx)
+        if rc < 0:
+            if ctx.depth == 0:
+                atomic_store_release_size(&ctx.wakeup.poller, 0)
+            return rc
+    # wakeup_is_mine rests on this: what another thread changed under the lock before is
+    # seen from here on, and who comes later sees the claim.
+    mutex_lock(&ctx.lock)
+    mutex_unlock(&ctx.lock)
+    ctx.depth += 1
+    ctx.pass_ += 1
+    atomic_store_i64(&ctx.counters.iterations, ctx.counters.iterations + 1)
+    it.pass_ = ctx.pass_
+    it.outer = current
+    current = ctx
+    atomic_store_release_size(&ctx.timers.home, thread_self())
+    atomic_store_release_size(&ctx.last_poller, thread_self())
+    it.took_lock = ctx.iothread_lock != NULL and not lock_is_mine(ctx.iothread_lock)
+    if it.took_lock:
+        take_lock(ctx, it)
+    return 0
+
+
+cdef void take_lock(AioContext *ctx, Iteration *it) noexcept nogil:
+    # Nobody waits for the iothread lock with the runtime's in hand.
+    if lock_acquire(ctx.iothread_lock, 0) < 0:
+        dispatch_detach(it.d)
+        lock_acquire(ctx.iothread_lock, -1)
+
+
+cdef void leave(AioContext *ctx, Iteration *it) noexcept nogil:
+    global current
+    current = it.outer
+    ctx.depth -= 1
+    if ctx.depth == 0:
+        if dispatch_forked(it.d):
+            fd_table_forget(&ctx.fds)
+        fd_table_sweep(&ctx.fds)
+        if atomic_load_int(&ctx.wakeup.hosted) and ctx.generation == fork_generation:
+            hosting_sleep(&ctx.hosting)
+        atomic_store_release_size(&ctx.wakeup.poller, 0)
+    if it.took_lock:
+        lock_release(ctx.iothread_lock)
+    end(it)
+
+
+cdef int iteration_run(AioContext *ctx, int64_t timeout_ns, Driver *driver,
+                         Outcome *out) noexcept nogil:
+    cdef Iteration it
+    cdef int n
+    out.descriptors = 0
+    out.progress = False
+    begin(&it, driver)
+    n = enter(ctx, &it)
+    if n < 0:
+        end(&it)
+        return n
+    if not ask_users(ctx, &it):
+        timeout_ns = 0
+    n = 0 if dispatch_forked(it.d) else wait(ctx, &it, timeout_ns)
+    if n >= 0 and not dispatch_forked(it.d):
+        dispatch_all(ctx, &it, n, out)
+    leave(ctx, &it)
+    return n if n < 0 else 0
+
+
+# Phase 1.  False: somebody wants the iteration not to block.
+cdef bint ask_users(AioContext *ctx, Iteration *it) noexcept nogil:
+    cdef bint may_block = True
+    if atomic_load_int(&ctx.polling.count):
+        may_block = not polling_run(&ctx.polling, it.d)
+    if atomic_load_int(&ctx.fds.gate_count) and not dispatch_forked(it.d):
+        may_block = fd_table_ask(&ctx.fds, it.d) and may_block
+    return may_block
+
+
+# Phases 2 to 4.  The number of reports, or negative errno.
+cdef int wait(AioContext *ctx, Iteration *it, int64_t timeout_ns) noexcept nogil:
+    cdef int n
+    n = fd_table_apply(&ctx.fds, clock_monotonic_ns() if atomic_load_int(&ctx.fds.muted) else 0)
+    if n < 0:
+        return n
+    if atomic_load_i64(&ctx.timers.lists[HOST].earliest_ns) != NEVER_NS:
+        sleep_watch_wall_clock(ctx)
+    if atomic_load_int(&ctx.wakeup.hosted):
+        if ctx.fds.rebuilds != ctx.hosting.shown_rebuilds:
+            hosting_show(&ctx.hosting)
+        hosting_clear(&ctx.hosting)
+    if timeout_ns != 0:
+        wakeup_prepare_sleep(&ctx.wakeup)
+        timeout_ns = sleep_timeout_ns(ctx, timeout_ns)
+    if timeout_ns != 0:
+        n = sleep_until(ctx, it, timeout_ns)
+    else:
+        n = sleep_not(ctx, it)
+    wakeup_end_sleep(&ctx.wakeup)
+    wakeup_accept(&ctx.wakeup)
+    return 0 if n == -EINTR else n
+
+# Phases 5 to 7.
+cdef void dispatch_all(AioContext *ctx, Iteration *it, int n, Outcome *out) noexcept nogil:
+    cdef int i
+    # A nested iteration has just looked anew: what the outer one has left is either among
+    # the reports, since all is level-triggered, or not ready any more.
+    fd_table_forget(&ctx.fds)
+    if n > 0:
+        fd_table_collect(&ctx.fds, n)
+    if ctx.fds.ready_first != NULL:
+        out.descriptors = fd_table_dispatch(&ctx.fds, it.d, &out.progress)
+    for i in range(CLOCKS):
+        if dispatch_forked(it.d):
+            return
+        if timer_list_run(&ctx.timers.lists[run_order[i]], it.d):
+            out.progress = True
+    if dispatch_forked(it.d) or bh_queue_is_empty(&ctx.bhs):
+        return
+    if bh_run(&ctx.bhs, it.pass_, it.d):
+        out.progress = True
+
+
+# ---- parts of an iteration, for a loop around ours
+
+cdef int iteration_run_bottom_halves(AioContext *ctx) noexcept nogil:
+    cdef Iteration it
+    cdef int ran
+    begin(&it, NULL)
+    ran = enter(ctx, &it)
+    if ran < 0:
+        return ran
+    ran = bh_run(&ctx.bhs, it.pass_, it.d)
+    leave(ctx, &it)
+    return ran
+
+
+cdef bint iteration_run_timers(AioContext *ctx, int clock) noexcept nogil:
+    cdef Iteration it
+    cdef bint ran
+    begin(&it, NULL)
+    if enter(ctx, &it) < 0:
+        return False
+    ran = timer_list_run(&ctx.timers.lists[clock], it.d)
+    leave(ctx, &it)
+    return ran
+
+
+cdef void iteration_prepare_foreign_wait(AioContext *ctx) noexcept nogil:
+    cdef Iteration it
+    begin(&it, NULL)
+    if enter(ctx, &it) < 0:
+        return
+    fd_table_ask(&ctx.fds, it.d)
+    fd_table_apply(&ctx.fds, 0)
+    leave(ctx, &it)
+    # Asleep until iteration_dispatch_reports; what came before wakes the wait at once.
+    wakeup_prepare_sleep(&ctx.wakeup)
+    if wakeup_is_notified(&ctx.wakeup):
+        notifier_set(&ctx.wakeup.notifier)
+
+
+cdef void iteration_dispatch_reports(AioContext *ctx, int n) noexcept nogil:
+    cdef Iteration it
+    cdef bint progress = False
+    begin(&it, NULL)
+    if enter(ctx, &it) < 0:
+        return
+    wakeup_end_sleep(&ctx.wakeup)
+    wakeup_accept(&ctx.wakeup)
+    fd_table_collect(&ctx.fds, n)
+    fd_table_dispatch(&ctx.fds, it.d, &progress)
+    leave(ctx, &it)

@@ -1,0 +1,29 @@
+# Phases 3 and 4 of an iteration: how long to wait, and waiting.
+
+from libc.stdint cimport int64_t, uint64_t
+
+from qemu_mainloop._core.context cimport AioContext, Driver
+from qemu_mainloop._core.dispatch cimport Dispatch
+from qemu_mainloop._sys.thread cimport SignalMask
+
+
+# What one iteration carries through its phases, on its thread's stack.
+cdef struct Iteration:
+    AioContext *outer            # what this thread was in an iteration of
+    uint64_t pass_
+    bint took_lock               # the iothread lock, for the call
+    Driver *driver
+    Dispatch *d                  # the driver's, or own
+    Dispatch own
+    SignalMask mask
+
+
+# The shortest of timeout_ns (< 0: without end) and what the context knows.  Called after
+# wakeup_prepare_sleep, so that what comes later wakes the sleep.
+cdef int64_t sleep_timeout_ns(AioContext *ctx, int64_t timeout_ns) noexcept nogil
+# Asks the kernel without blocking, or waits.  The number of reports, -EINTR, or another
+# negative errno.
+cdef int sleep_not(AioContext *ctx, Iteration *it) noexcept nogil
+cdef int sleep_until(AioContext *ctx, Iteration *it, int64_t timeout_ns) noexcept nogil
+# A timer of the host clock is armed: have the wall clock watched.
+cdef void sleep_watch_wall_clock(AioContext *ctx) noexcept nogil

@@ -1,0 +1,209 @@
+# Phases 3 and 4 of an iteration: how long to wait, and waiting.
+
+from libc.errno cimport EINTR
+
+from qemu_mainloop._core.bh cimport bh_queue_is_empty, bh_timeout_ns
+from qemu_mainloop._core.clock cimport CLOCKS, HOST, NEVER_NS
+from qemu_mainloop._core.context cimport BusyPolling
+from qemu_mainloop._core.dispatch cimport dispatch_attach, dispatch_detach, dispatch_forked
+from qemu_mainloop._core.fdtable cimport FD_INTERNAL, fd_table_timeout_ns
+from qemu_mainloop._core.iohandler cimport fd_table_set
+from qemu_mainloop._core.lock cimport lock_acquire, lock_is_wanted, lock_release
+from qemu_mainloop._core.timer cimport timer_list_deadline_ns
+from qemu_mainloop._core.wakeup cimport (
+    wakeup_end_sleep, wakeup_is_notified, wakeup_prepare_sleep)
+from qemu_mainloop._sys.atomic cimport atomic_load_i64, atomic_store_i64, cpu_relax
+from qemu_mainloop._sys.clock cimport clock_monotonic_ns
+from qemu_mainloop._sys.fdsource cimport wall_clock_watch_arm, wall_clock_watch_open
+from qemu_mainloop._sys.posix cimport close
+from qemu_mainloop._sys.thread cimport signal_mask_block_all, signal_mask_restore
+
+cdef enum:
+    # The wall clock is looked at so often when there is no way to be told of a change.
+    WALL_LOOK_NS = 1000000000
+    # Busy polling: looks at memory for each look at the kernel, and where it begins.
+    LOOKS_PER_CALL = 64
+    FIRST_SPIN_NS = 4000
+
+
+# Phase 3.  After wakeup_prepare_sleep, so that what comes later wakes us.
+cdef int64_t sleep_timeout_ns(AioContext *ctx, int64_t timeout_ns) noexcept nogil:
+    cdef int clock
+    cdef int64_t ns
+    if wakeup_is_notified(&ctx.wakeup) or ctx.fds.ready_first != NULL:
+        return 0
+    timeout_ns = shorter(timeout_ns, bh_timeout_ns(&ctx.bhs))
+    timeout_ns = shorter(timeout_ns, fd_table_timeout_ns(&ctx.fds))
+    for clock in range(CLOCKS):
+        ns = timer_list_deadline_ns(&ctx.timers.lists[clock])
+        if clock == HOST and ns > WALL_LOOK_NS and ctx.wall_watch_fd < 0:
+            ns = WALL_LOOK_NS
+        timeout_ns = shorter(timeout_ns, ns)
+    return timeout_ns
+
+
+cdef inline int64_t shorter(int64_t a_ns, int64_t b_ns) noexcept nogil:
+    if a_ns < 0 or 0 <= b_ns < a_ns:
+        return b_ns
+    return a_ns
+
+
+# Phase 4, non-blocking.
+cdef int sleep_not(AioContext *ctx, Iteration *it) noexcept nogil:
+    cdef bint wanted = ctx.iothread_lock != NULL and lock_is_wanted(ctx.iothread_lock)
+    cdef int n
+    if wanted:
+        dispatch_detach(it.d)
+        lock_release(ctx.iothread_lock)
+    n = kernel_wait(ctx, 0, NULL)
+    if wanted:
+        lock_acquire(ctx.iothread_lock, -1)
+    return n
+
+
+cdef inline int kernel_wait(AioContext *ctx, int64_t timeout_ns,
+                            const SignalMask *mask) noexcept nogil:
+    return ctx.fds.mon.ops.wait(&ctx.fds.mon, timeout_ns, mask, ctx.fds.reports,
+                                ctx.fds.max_reports)
+
+
+# Phase 4, blocking.
+cdef int sleep_until(AioContext *ctx, Iteration *it, int64_t timeout_ns) noexcept nogil:
+    cdef Driver *driver = it.driver
+    cdef int64_t end_ns, trust_ns
+    cdef int n
+    if driver == NULL:
+        return sleep_once(ctx, it, timeout_ns, NULL)
+    end_ns = -1
+    if timeout_ns >= 0 and (driver.trust_ns or driver.longest_sleep_ns >= 0):
+        end_ns = clock_monotonic_ns() + timeout_ns
+    if driver.trust_ns:
+        trust_ns = driver.asked_ns + driver.trust_ns - clock_monotonic_ns()
+        if trust_ns > 0:
+            n = sleep_once(ctx, it, shorter(timeout_ns, trust_ns), NULL)
+            if n != 0 or wakeup_is_notified(&ctx.wakeup):
+                if n == -EINTR:
+                    driver.asked_ns = 0          # the signal is for somebody to see
+                return n
+    while True:
+        if end_ns >= 0:
+            timeout_ns = end_ns - clock_monotonic_ns()
+            if timeout_ns <= 0:
+                return 0
+        n = sleep_guarded(ctx, it, shorter(timeout_ns, driver.longest_sleep_ns))
+        if n != 0 or driver.longest_sleep_ns < 0 or wakeup_is_notified(&ctx.wakeup):
+            return n
+
+
+# With the caller's signals held back from its last look until the wait itself.
+cdef int sleep_guarded(AioContext *ctx, Iteration *it, int64_t timeout_ns) noexcept nogil:
+    cdef int n
+    cdef bint stays_awake
+    dispatch_attach(it.d)
+    signal_mask_block_all(&it.mask)
+    stays_awake = it.driver.before_sleep(it.driver)
+    if it.driver.trust_ns:
+        it.driver.asked_ns = clock_monotonic_ns()
+    # A signal handler ran a nested iteration: whatever was computed is void.
+    if stays_awake or ctx.pass_ != it.pass_ or dispatch_forked(it.d):
+        signal_mask_restore(&it.mask)
+        return -EINTR
+    n = sleep_once(ctx, it, timeout_ns, &it.mask)
+    signal_mask_restore(&it.mask)
+    return n
+
+
+cdef int sleep_once(AioContext *ctx, Iteration *it, int64_t timeout_ns,
+                    const SignalMask *mask) noexcept nogil:
+    cdef int n
+    atomic_store_i64(&ctx.counters.sleeps, ctx.counters.sleeps + 1)
+    dispatch_detach(it.d)
+    if ctx.iothread_lock != NULL:
+        lock_release(ctx.iothread_lock)
+    if atomic_load_i64(&ctx.busy.max_ns) > 0 and timeout_ns != 0:
+        n = busy_wait(ctx, timeout_ns, mask)
+    else:
+        n = kernel_wait(ctx, timeout_ns, mask)
+    if ctx.iothread_lock != NULL:
+        if mask != NULL:
+            # Waiting for the lock may take long; the mask is for the sleep alone.
+            signal_mask_restore(mask)
+        lock_acquire(ctx.iothread_lock, -1)
+    return n
+
+
+# ---- busy polling: looking at memory, and now and then at the kernel, before a sleep
+
+cdef bint work_came(AioContext *ctx) noexcept nogil:
+    return wakeup_is_notified(&ctx.wakeup) or not bh_queue_is_empty(&ctx.bhs)
+
+
+cdef int spin(AioContext *ctx, int64_t end_ns) noexcept nogil:
+    # Awake meanwhile: nobody needs to write the notifier.
+    cdef int _i
+    cdef int n = 0
+    wakeup_end_sleep(&ctx.wakeup)
+    while n == 0 and clock_monotonic_ns() < end_ns:
+        for _i in range(LOOKS_PER_CALL):
+            if work_came(ctx):
+                return 0
+            cpu_relax()
+        n = kernel_wait(ctx, 0, NULL)
+    return n
+
+
+cdef int busy_wait(AioContext *ctx, int64_t timeout_ns, const SignalMask *mask) noexcept nogil:
+    cdef int64_t begin_ns = clock_monotonic_ns()
+    cdef int64_t spin_ns = shorter(timeout_ns, atomic_load_i64(&ctx.busy.now_ns))
+    cdef int n = 0
+    if spin_ns > 0:
+        n = spin(ctx, begin_ns + spin_ns if spin_ns < NEVER_NS - begin_ns else NEVER_NS)
+        wakeup_prepare_sleep(&ctx.wakeup)
+    if n == 0:
+        if work_came(ctx):
+            timeout_ns = 0
+        elif timeout_ns > 0:
+            timeout_ns -= clock_monotonic_ns() - begin_ns
+            timeout_ns = timeout_ns if timeout_ns > 0 else 0
+        n = kernel_wait(ctx, timeout_ns, mask)
+    adapt(&ctx.busy, clock_monotonic_ns() - begin_ns)
+    return n
+
+
+cdef void adapt(BusyPolling *busy, int64_t waited_ns) noexcept nogil:
+    # Longer, if that would have caught this event; less, if nothing comes in time.
+    cdef int64_t max_ns = atomic_load_i64(&busy.max_ns)
+    cdef int64_t now_ns = atomic_load_i64(&busy.now_ns)
+    cdef int64_t grow = atomic_load_i64(&busy.grow)
+    cdef int64_t shrink = atomic_load_i64(&busy.shrink)
+    if waited_ns <= now_ns:
+        return
+    if waited_ns > max_ns:
+        now_ns = now_ns // shrink if shrink else 0
+    elif now_ns == 0:
+        now_ns = FIRST_SPIN_NS
+    else:
+        now_ns = now_ns * grow if now_ns < max_ns // grow else max_ns
+    atomic_store_i64(&busy.now_ns, now_ns if now_ns < max_ns else max_ns)
+
+
+# ---- the wall clock
+cdef void sleep_watch_wall_clock(AioContext *ctx) noexcept nogil:
+    # Without it the sleep is cut into seconds.
+    cdef int fd
+    if ctx.wall_watch_fd >= 0:
+        return
+    fd = wall_clock_watch_open()
+    if fd < 0:
+        return
+    if fd_table_set(&ctx.fds, fd, FD_INTERNAL, on_wall_clock_set, NULL, NULL, ctx, NULL,
+                    True) < 0:
+        close(fd)
+        return
+    wall_clock_watch_arm(fd)
+    ctx.wall_watch_fd = fd
+
+
+cdef void on_wall_clock_set(void *opaque) noexcept nogil:
+    # The next timeout is computed from the new time: nothing else is to be done.
+    wall_clock_watch_arm((<AioContext *> opaque).wall_watch_fd)
