@@ -27,9 +27,11 @@ cdef struct Driver:
     # a run of iterations takes it no oftener than its callbacks need it.  The caller
     # begins and ends it.
     Dispatch d
-    # Called with the runtime's lock held and the thread's signals blocked, right
-    # before a sleep that lets them through: non-zero means do not sleep.
+    # Called right before a sleep: non-zero means do not sleep.  If this thread is the one
+    # that looks for signals, with the runtime's lock held and the thread's signals blocked;
+    # the sleep lets them through.
     bint (*before_sleep)(Driver *driver) noexcept nogil
+    bint looks_for_signals
     # Other threads may take this thread's signals: ask again at least so often.
     int64_t longest_sleep_ns
     # How long after it was asked last a sleep may go without asking; 0: not at all.  Such

@@ -72,7 +72,9 @@ cdef int sleep_until(AioContext *ctx, Iteration *it, int64_t timeout_ns) noexcep
     cdef Driver *driver = it.driver
     cdef int64_t end_ns, trust_ns
     cdef int n
-    if driver == NULL:
+    if driver == NULL or not driver.looks_for_signals:
+        if driver != NULL and driver.before_sleep(driver):
+            return -EINTR
         return sleep_once(ctx, it, timeout_ns, NULL)
     end_ns = -1
     if timeout_ns >= 0 and (driver.trust_ns or driver.longest_sleep_ns >= 0):

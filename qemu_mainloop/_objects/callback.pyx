@@ -113,6 +113,11 @@ cdef bint before_sleep(Driver *driver) noexcept nogil:
         return stays_awake()
 
 
+cdef bint something_is_parked(Driver *driver) noexcept nogil:
+    # In other threads than the main one, which gets no signals: the frame is their own.
+    return (<Frame *> top_frame).first != NULL
+
+
 cdef bint stays_awake() noexcept:
     cdef Frame *frame = <Frame *> top_frame
     if frame.first != NULL:
@@ -129,11 +134,13 @@ cdef void frame_push(Frame *frame) noexcept:
     global top_frame
     frame.outer = <Frame *> top_frame
     frame.first = NULL
-    frame.driver.before_sleep = before_sleep
+    frame.driver.looks_for_signals = PyThread_get_thread_ident() == main_thread_ident
+    frame.driver.before_sleep = (
+        before_sleep if frame.driver.looks_for_signals else something_is_parked)
     frame.driver.longest_sleep_ns = -1
     frame.driver.trust_ns = frame.driver.asked_ns = 0
     dispatch_begin(&frame.driver.d, 1)
-    if process_has_threads() and PyThread_get_thread_ident() == main_thread_ident:
+    if frame.driver.looks_for_signals and process_has_threads():
         frame.driver.longest_sleep_ns = SIGNAL_LOOK_NS
     if frame.outer == NULL:
         atomic_store_i64(&switch_interval_ns, <int64_t> (1e9 * <double> sys.getswitchinterval()))

@@ -50,7 +50,8 @@ cdef void iterate_until_stopped(AioContext *ctx, Frame *frame, int *stopping,
     cdef Outcome out
     while True:
         rc[0] = iteration_run(ctx, -1, driver, &out)
-        if clock_monotonic_coarse_ns() - driver.asked_ns > TRUST_NS:
+        if (driver.looks_for_signals
+                and clock_monotonic_coarse_ns() - driver.asked_ns > TRUST_NS):
             # Also a loop that never sleeps looks for signals.
             dispatch_attach(&driver.d)
             driver.before_sleep(driver)

@@ -983,3 +983,54 @@ class TestCommandLine:
             self.assert_fails(
                 project_environment, ("--size", "1M", "--listen", "127.0.0.1:0", *arguments),
                 "nbd_export: cannot export a RAM disk:")
+
+
+# The main loop in a thread beside a main thread that sits on the GIL, in a C function
+# that says so and waits for a line.
+GIL_HOLDER = """
+import ctypes, os, socket, sys, threading
+import qemu_mainloop
+from nbd_export.server import ExportServer
+
+loop = qemu_mainloop.main_loop()
+export = ExportServer(size_bytes=1 << 20)
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(sys.argv[1])
+listener.listen()
+export.listen(listener)
+
+thread = threading.Thread(target=loop.run)
+thread.start()
+print("ready", flush=True)
+os.read(0, 1)
+ctypes.PyDLL(None).system(b"echo holding; read line")
+loop.stop()
+thread.join()
+export.close()
+"""
+
+
+class TestGIL:
+    def test_requests_are_served_while_another_thread_has_it(
+            self, project_environment, tmp_path_factory):
+        path = tmp_path_factory.mktemp("s") / "socket"
+        process = subprocess.Popen(
+            [sys.executable, "-c", GIL_HOLDER, str(path)], env=project_environment, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        try:
+            assert process.stdout.readline() == "ready\n"
+            with Client(SimpleNamespace(path=str(path))) as first:
+                first.start()       # so the loop runs, and Python has nothing to do in it
+                process.stdin.write("\n")
+                process.stdin.flush()
+                assert process.stdout.readline() == "holding\n"
+                first.write(0, b"without")
+                with Client(SimpleNamespace(path=str(path))) as second:
+                    assert second.start().read(0, 7) == b"without"
+                assert first.request(WRITE_ZEROES, 0, 1 << 20, flags=NO_HOLE) == (0, b"")
+            process.stdin.write("\n")
+            process.stdin.flush()
+            assert process.wait(TIMEOUT_S) == 0
+        finally:
+            process.kill()
+            process.communicate()
