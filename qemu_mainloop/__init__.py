@@ -6,8 +6,16 @@
 
 import os as _os
 
-from qemu_mainloop import _fdmon, aio, iohandler, timer  # noqa: F401
-from qemu_mainloop import main_loop as _main_loop  # noqa: F401
+try:
+    from qemu_mainloop import _fdmon, aio, iohandler, timer  # noqa: F401
+    from qemu_mainloop import main_loop as _main_loop  # noqa: F401
+except ImportError as _error:
+    if _os.path.exists(_os.path.join(_os.path.dirname(__file__), "main_loop.pyx")):
+        raise ImportError(
+            "this is the source tree of qemu_mainloop, which has no compiled modules: "
+            "install it, and start Python in another directory or with -P"
+        ) from _error
+    raise
 from qemu_mainloop._objects.bottom_half import BottomHalf
 from qemu_mainloop._objects.iothread import IOThread
 from qemu_mainloop._objects.iothread_lock import IothreadLock

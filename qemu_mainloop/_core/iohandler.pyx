@@ -386,7 +386,6 @@ cdef void fd_table_repair(FdTable *t) noexcept nogil:
             h.write_due = False
 
 
-
 cdef void fd_table_destroy(FdTable *t) noexcept nogil:
     cdef int fd
     for fd in range(t.size):

@@ -17,7 +17,7 @@ cdef AioContext *iteration_current() noexcept nogil
 # the caller's.
 # 0; -EBUSY: another thread polls it; else why waiting is impossible.
 cdef int iteration_run(AioContext *ctx, int64_t timeout_ns, Driver *driver,
-                         Outcome *out) noexcept nogil
+                       Outcome *out) noexcept nogil
 # The bottom-half phase and the timer phase alone, for a loop around ours.  1: one that
 # was not idle ran; 0; -EBUSY.
 cdef int iteration_run_bottom_halves(AioContext *ctx) noexcept nogil

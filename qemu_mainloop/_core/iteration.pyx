@@ -113,7 +113,7 @@ cdef void leave(AioContext *ctx, Iteration *it) noexcept nogil:
 
 
 cdef int iteration_run(AioContext *ctx, int64_t timeout_ns, Driver *driver,
-                         Outcome *out) noexcept nogil:
+                       Outcome *out) noexcept nogil:
     cdef Iteration it
     cdef int n
     out.descriptors = 0

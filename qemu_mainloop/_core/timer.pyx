@@ -263,7 +263,8 @@ cdef bint timer_list_run(TimerList *list, Dispatch *d) noexcept nogil:
     return until_ns >= 0 and timer_list_run_until(list, until_ns, d, True)
 
 
-cdef bint timer_list_run_until(TimerList *list, int64_t now_ns, Dispatch *d, bint stopped) noexcept nogil:
+cdef bint timer_list_run_until(TimerList *list, int64_t now_ns, Dispatch *d,
+                               bint stopped) noexcept nogil:
     cdef TimerGroup *g = list.group
     cdef QEMUTimer *ts
     cdef TimerCallback cb

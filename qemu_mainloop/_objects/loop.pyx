@@ -44,7 +44,7 @@ cdef int64_t timeout_in_ns(object seconds) except? -2:
 
 
 cdef void iterate_until_stopped(AioContext *ctx, Frame *frame, int *stopping,
-                            int *rc) noexcept nogil:
+                                int *rc) noexcept nogil:
     # Iterates until a stop, an exception or an error.
     cdef Driver *driver = &frame.driver
     cdef Outcome out
