@@ -1,6 +1,7 @@
 """``python -m qemu_mainloop run | info``."""
 
 import argparse
+import errno
 import importlib
 import importlib.util
 import os
@@ -57,6 +58,17 @@ def print_stats(loop):
         print(f"{key}: {value}", file=sys.stderr)
 
 
+def call_target(function, loop, options):
+    """What main(loop, args) of the target gives; an address that is taken is a mistake."""
+    try:
+        return function(loop, options.args)
+    except OSError as error:
+        if error.errno not in (errno.EADDRINUSE, errno.EADDRNOTAVAIL):
+            raise
+        where = f" {error.filename}" if error.filename else ""
+        raise Mistake(f"{options.target}: {error.strerror}{where}") from None
+
+
 def run(options):
     """Run a program on the main loop until SIGINT or SIGTERM, or until it stops it."""
     function = load_target(options.target)
@@ -68,7 +80,7 @@ def run(options):
     try:
         for signo in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(signo, loop.stop)
-        result = function(loop, options.args)
+        result = call_target(function, loop, options)
         if callable(result):
             close = result
         elif result is not None:
@@ -112,9 +124,20 @@ def info(options):
         for name in ("epoll", "poll", "io_uring", "kqueue", "win32"):
             print(f"fdmon {name}: {fdmon_report(name)}")
         print(f"pidfd: {'yes' if hasattr(os, 'pidfd_open') and has_pidfd() else 'no'}")
+        print(f"hosting by fileno(): {hosting_report()}")
         print(f"C include directory: {qemu_mainloop.get_include()}")
         print(f"Cython include directory: {qemu_mainloop.get_cython_include()}")
     return 0
+
+
+def hosting_report():
+    """Can another loop host ours here, and if not, why not?"""
+    try:
+        with qemu_mainloop.MainLoop() as loop:
+            loop.fileno()
+    except (NotImplementedError, OSError) as error:
+        return f"no ({error})"
+    return "yes"
 
 
 def has_pidfd():

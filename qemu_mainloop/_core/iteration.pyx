@@ -165,6 +165,7 @@ cdef int wait(AioContext *ctx, Iteration *it, int64_t timeout_ns) noexcept nogil
     wakeup_accept(&ctx.wakeup)
     return 0 if n == -EINTR else n
 
+
 # Phases 5 to 7.
 cdef void dispatch_all(AioContext *ctx, Iteration *it, int n, Outcome *out) noexcept nogil:
     cdef int i

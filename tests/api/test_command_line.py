@@ -196,3 +196,20 @@ def test_info_describes_the_installation(command):
 def test_version_is_the_packages(command):
     """`--version`."""
     assert command("--version").stdout == f"qemu_mainloop {q.__version__}\n"
+
+
+def test_busy_address_is_told_in_one_line(tmp_path):
+    """A program whose address is taken ends with a line that says so."""
+    target = tmp_path / "busy.py"
+    target.write_text(
+        "import socket\n"
+        "def main(loop, args):\n"
+        "    taken = socket.create_server(('127.0.0.1', 0))\n"
+        "    socket.create_server(taken.getsockname())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "qemu_mainloop", "run", str(target)],
+        capture_output=True, text=True, timeout=60, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "busy.py: Address already in use" in done.stderr
+    assert "Traceback" not in done.stderr
