@@ -212,7 +212,7 @@ cdef bint bh_run(BHQueue *q, uint64_t pass_, Dispatch *d) noexcept nogil:
     cdef QEMUBH *bh
     cdef BHCallback cb
     cdef void *opaque
-    cdef bint in_runtime
+    cdef bint in_runtime, oneshot
     cdef int state
     cdef int fresh = 0
     cdef bint progress = False
@@ -236,8 +236,9 @@ cdef bint bh_run(BHQueue *q, uint64_t pass_, Dispatch *d) noexcept nogil:
         opaque = bh.opaque
         in_runtime = bh.in_runtime
         state = atomic_exchange_seq_int(&bh.state, BH_FREE)          # L3: pairs with P1
-        if state == BH_DELETED or bh.oneshot:
-            discard(bh)                      # a one-shot is known to nobody else
+        oneshot = bh.oneshot
+        if state == BH_DELETED:
+            discard(bh)
         elif atomic_load_acquire_int(&bh.deleted):
             continue                         # its deleter is about to push it
         if state != BH_NOW and state != BH_IDLE:
@@ -245,6 +246,9 @@ cdef bint bh_run(BHQueue *q, uint64_t pass_, Dispatch *d) noexcept nogil:
         progress = progress or state == BH_NOW
         dispatch_switch(d, in_runtime)
         cb(opaque)                                                   # L4
+        # The callback may have deleted any other; a one-shot is known to nobody else.
+        if oneshot:
+            discard(bh)
         if dispatch_forked(d):
             return progress
 
