@@ -11,13 +11,13 @@
 #             or by any thread while nobody polls.  The number may name another file
 #             than at the last call.  A kernel that refuses to watch it
 #             (EPERM, ENOSPC, ENOMEM) is no error: the fdmon serves it another way.
-#             0; -EBADF: not open; -ENOMEM.
+#             0; -EBADF: not open (or wait reports POLLNVAL for it); -ENOMEM.
 #   detach    fd shall not be watched any more, at once: called with the lock held by
 #             any thread, also while another one waits.  0; -EAGAIN: not now, update
 #             will be called.
 #   wait      Waits up to timeout_ns (0: only looks; < 0: for ever) and reports at
-#             most `max` entries.  Called without the lock and without the runtime's
-#             lock.  `mask`, if any, is the thread's signal mask while it waits, put
+#             most `max` entries.  Called without the lock and, if it may block, without
+#             the runtime's.  `mask`, if any, is the thread's signal mask while it waits, put
 #             in force atomically.  Count, -EINTR, or another negative errno.
 #   fileno    A descriptor that polls readable when wait() would report; -1: none.
 #   has_hidden  Some of what wait() reports does not show in fileno.
