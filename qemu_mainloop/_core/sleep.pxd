@@ -12,6 +12,7 @@ cdef struct Iteration:
     AioContext *outer            # what this thread was in an iteration of
     uint64_t pass_
     bint took_lock               # the iothread lock, for the call
+    bint work_came               # the last sleep ended, or was cut short, for it
     Driver *driver
     Dispatch *d                  # the driver's, or own
     Dispatch own

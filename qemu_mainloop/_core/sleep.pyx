@@ -83,7 +83,7 @@ cdef int sleep_until(AioContext *ctx, Iteration *it, int64_t timeout_ns) noexcep
         trust_ns = driver.asked_ns + driver.trust_ns - clock_monotonic_ns()
         if trust_ns > 0:
             n = sleep_once(ctx, it, shorter(timeout_ns, trust_ns), NULL)
-            if n != 0 or wakeup_is_notified(&ctx.wakeup):
+            if n != 0 or it.work_came or wakeup_is_notified(&ctx.wakeup):
                 if n == -EINTR:
                     driver.asked_ns = 0          # the signal is for somebody to see
                 return n
@@ -93,7 +93,8 @@ cdef int sleep_until(AioContext *ctx, Iteration *it, int64_t timeout_ns) noexcep
             if timeout_ns <= 0:
                 return 0
         n = sleep_guarded(ctx, it, shorter(timeout_ns, driver.longest_sleep_ns))
-        if n != 0 or driver.longest_sleep_ns < 0 or wakeup_is_notified(&ctx.wakeup):
+        if (n != 0 or driver.longest_sleep_ns < 0 or it.work_came
+                or wakeup_is_notified(&ctx.wakeup)):
             return n
 
 
@@ -119,11 +120,12 @@ cdef int sleep_once(AioContext *ctx, Iteration *it, int64_t timeout_ns,
                     const SignalMask *mask) noexcept nogil:
     cdef int n
     atomic_store_i64(&ctx.counters.sleeps, ctx.counters.sleeps + 1)
+    it.work_came = False
     dispatch_detach(it.d)
     if ctx.iothread_lock != NULL:
         lock_release(ctx.iothread_lock)
     if atomic_load_i64(&ctx.busy.max_ns) > 0 and timeout_ns != 0:
-        n = busy_wait(ctx, timeout_ns, mask)
+        n = busy_wait(ctx, it, timeout_ns, mask)
     else:
         n = kernel_wait(ctx, timeout_ns, mask)
     if ctx.iothread_lock != NULL:
@@ -136,38 +138,47 @@ cdef int sleep_once(AioContext *ctx, Iteration *it, int64_t timeout_ns,
 
 # ---- busy polling: looking at memory, and now and then at the kernel, before a sleep
 
-cdef bint work_came(AioContext *ctx) noexcept nogil:
-    return wakeup_is_notified(&ctx.wakeup) or not bh_queue_is_empty(&ctx.bhs)
+# Nanoseconds the loop may sleep for what no descriptor tells of; -1: any.  What came
+# while the loop looked at memory wrote no notifier.
+cdef inline int64_t memory_timeout_ns(AioContext *ctx) noexcept nogil:
+    if wakeup_is_notified(&ctx.wakeup):
+        return 0
+    return -1 if bh_queue_is_empty(&ctx.bhs) else bh_timeout_ns(&ctx.bhs)
 
 
 cdef int spin(AioContext *ctx, int64_t end_ns) noexcept nogil:
     # Awake meanwhile: nobody needs to write the notifier.
     cdef int _i
     cdef int n = 0
+    cdef int64_t ns
+    cdef int64_t known_ns = memory_timeout_ns(ctx)
     wakeup_end_sleep(&ctx.wakeup)
     while n == 0 and clock_monotonic_ns() < end_ns:
         for _i in range(LOOKS_PER_CALL):
-            if work_came(ctx):
+            ns = memory_timeout_ns(ctx)
+            if ns == 0 or ns != known_ns:
                 return 0
             cpu_relax()
         n = kernel_wait(ctx, 0, NULL)
     return n
 
 
-cdef int busy_wait(AioContext *ctx, int64_t timeout_ns, const SignalMask *mask) noexcept nogil:
+cdef int busy_wait(AioContext *ctx, Iteration *it, int64_t timeout_ns,
+                   const SignalMask *mask) noexcept nogil:
     cdef int64_t begin_ns = clock_monotonic_ns()
     cdef int64_t spin_ns = shorter(timeout_ns, atomic_load_i64(&ctx.busy.now_ns))
+    cdef int64_t memory_ns
     cdef int n = 0
     if spin_ns > 0:
         n = spin(ctx, begin_ns + spin_ns if spin_ns < NEVER_NS - begin_ns else NEVER_NS)
         wakeup_prepare_sleep(&ctx.wakeup)
     if n == 0:
-        if work_came(ctx):
-            timeout_ns = 0
-        elif timeout_ns > 0:
+        if timeout_ns > 0:
             timeout_ns -= clock_monotonic_ns() - begin_ns
             timeout_ns = timeout_ns if timeout_ns > 0 else 0
-        n = kernel_wait(ctx, timeout_ns, mask)
+        memory_ns = memory_timeout_ns(ctx)
+        it.work_came = memory_ns >= 0            # the kernel may have nothing to say
+        n = kernel_wait(ctx, shorter(timeout_ns, memory_ns), mask)
     adapt(&ctx.busy, clock_monotonic_ns() - begin_ns)
     return n
 
