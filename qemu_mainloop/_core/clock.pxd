@@ -1,6 +1,6 @@
 # The process's clocks: which are enabled, and what time they say.
 
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uintptr_t
 
 from qemu_mainloop._sys.atomic cimport atomic_load_int
 from qemu_mainloop._sys.thread cimport Mutex
@@ -29,10 +29,17 @@ cdef bint clock_switch(int clock, bint enabled) noexcept nogil
 
 # Timer callbacks that somebody waits for: who runs one says when it is done, who waits
 # holds the lock, which is let go meanwhile.
+cdef struct ClockWaiter:
+    ClockWaiter *next
+    uintptr_t thread
+    int clock                # whose callbacks it waits for
+    int asked                # of the walks in step.pyx, the last that came here
+
+cdef ClockWaiter *clock_waiters
 cdef void clock_runner_done() noexcept nogil
-cdef void clock_begin_waiting() noexcept nogil
+cdef void clock_begin_waiting(ClockWaiter *me, int clock) noexcept nogil
 cdef void clock_wait_for_runner() noexcept nogil
-cdef void clock_end_waiting() noexcept nogil
+cdef void clock_end_waiting(ClockWaiter *me) noexcept nogil
 
 
 cdef inline bint clock_is_enabled(int clock) noexcept nogil:

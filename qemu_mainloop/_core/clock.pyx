@@ -7,7 +7,8 @@ from qemu_mainloop._sys.atomic cimport (
     atomic_add_seq_int, atomic_exchange_seq_int, atomic_load_seq_int)
 from qemu_mainloop._sys.clock cimport clock_monotonic_ns, clock_wall_ns
 from qemu_mainloop._sys.thread cimport (
-    Cond, cond_broadcast, cond_init, cond_wait, mutex_init, mutex_lock, mutex_unlock)
+    Cond, cond_broadcast, cond_init, cond_wait, mutex_init, mutex_lock, mutex_unlock,
+    thread_self)
 
 cdef int64_t virtual_ns = 0      # while stopped: its time; else: its time at started_ns
 cdef int64_t started_ns = 0
@@ -16,6 +17,7 @@ cdef int waiters = 0
 cdef ForkMember fork_member
 
 NEVER_NS = INT64_MAX
+clock_waiters = NULL
 clock_wall_shift_ns = 0
 
 
@@ -64,7 +66,13 @@ cdef void clock_runner_done() noexcept nogil:
         mutex_unlock(&clocks_lock)
 
 
-cdef void clock_begin_waiting() noexcept nogil:
+cdef void clock_begin_waiting(ClockWaiter *me, int clock) noexcept nogil:
+    global clock_waiters
+    me.thread = thread_self()
+    me.clock = clock
+    me.asked = 0
+    me.next = clock_waiters
+    clock_waiters = me
     atomic_add_seq_int(&waiters, 1)
 
 
@@ -72,7 +80,11 @@ cdef void clock_wait_for_runner() noexcept nogil:
     cond_wait(&runner_done, &clocks_lock)
 
 
-cdef void clock_end_waiting() noexcept nogil:
+cdef void clock_end_waiting(ClockWaiter *me) noexcept nogil:
+    cdef ClockWaiter **link = &clock_waiters
+    while link[0] != me:
+        link = &link[0].next
+    link[0] = me.next
     atomic_add_seq_int(&waiters, -1)
 
 
@@ -87,8 +99,9 @@ cdef void unlock_clocks(void *owner) noexcept nogil:
 
 
 cdef void repair_clocks(void *owner) noexcept nogil:
-    global waiters
+    global waiters, clock_waiters
     waiters = 0
+    clock_waiters = NULL
     cond_init(&runner_done)
 
 

@@ -4,8 +4,9 @@ from libc.errno cimport EBUSY, EINVAL
 from libc.stdint cimport uint64_t, uintptr_t
 
 from qemu_mainloop._core.clock cimport (
-    CLOCKS, NEVER_NS, VIRTUAL, clock_begin_waiting, clock_end_waiting, clock_switch,
-    clock_virtual_now, clock_virtual_set, clock_wait_for_runner, clocks_lock, enabled_clocks)
+    CLOCKS, NEVER_NS, VIRTUAL, ClockWaiter, clock_begin_waiting, clock_end_waiting, clock_switch,
+    clock_virtual_now, clock_virtual_set, clock_wait_for_runner, clock_waiters, clocks_lock,
+    enabled_clocks)
 from qemu_mainloop._core.dispatch cimport dispatch_forked, runtime_resume, runtime_suspend
 from qemu_mainloop._core.timer cimport (
     TimerGroup, TimerList, timer_groups, timer_list_run_until)
@@ -18,6 +19,7 @@ from qemu_mainloop._sys.thread cimport mutex_lock, mutex_unlock, thread_self
 
 cdef void step_enable(int clock, bint enabled) noexcept nogil:
     cdef Dispatch d
+    cdef ClockWaiter me
     if clock < 0 or clock >= CLOCKS:
         return
     enabled = enabled != 0
@@ -34,10 +36,10 @@ cdef void step_enable(int clock, bint enabled) noexcept nogil:
     mutex_unlock(&clocks_lock)
     runtime_suspend(&d)
     mutex_lock(&clocks_lock)
-    clock_begin_waiting()
+    clock_begin_waiting(&me, clock)
     while runs_elsewhere(clock):
         clock_wait_for_runner()
-    clock_end_waiting()
+    clock_end_waiting(&me)
     mutex_unlock(&clocks_lock)
     runtime_resume(&d)
 
@@ -57,14 +59,47 @@ cdef void forget_steps(int clock) noexcept nogil:
         g = g.next
 
 
+cdef inline uintptr_t runner_of(TimerGroup *g, int clock) noexcept nogil:
+    cdef uintptr_t runner
+    mutex_lock(g.lock)
+    runner = g.lists[clock].runner
+    mutex_unlock(g.lock)
+    return runner
+
+
+cdef int last_walk = 0
+
+
 cdef bint runs_elsewhere(int clock) noexcept nogil:
+    # In a callback that the calling thread has to wait for.  Not in one that waits for
+    # the calling thread itself, as when two callbacks disable each other's clock: there
+    # it is the one that comes last that goes on, and the other one waits for it.
+    global last_walk
     cdef TimerGroup *g = timer_groups.next
     cdef uintptr_t runner
     while g != &timer_groups:
-        mutex_lock(g.lock)
-        runner = g.lists[clock].runner
-        mutex_unlock(g.lock)
-        if runner != 0 and runner != thread_self():
+        runner = runner_of(g, clock)
+        last_walk += 1
+        if runner != 0 and runner != thread_self() and not waits_for_me(runner):
+            return True
+        g = g.next
+    return False
+
+
+# Does the thread wait for a callback of the calling one, or for a thread that does?
+cdef bint waits_for_me(uintptr_t thread) noexcept nogil:
+    cdef ClockWaiter *w = clock_waiters
+    cdef TimerGroup *g = timer_groups.next
+    cdef uintptr_t runner
+    while w != NULL and w.thread != thread:
+        w = w.next
+    if w == NULL or w.asked == last_walk:
+        return False
+    w.asked = last_walk
+    while g != &timer_groups:
+        runner = runner_of(g, w.clock)
+        if runner == thread_self() or (
+                runner != 0 and runner != thread and waits_for_me(runner)):
             return True
         g = g.next
     return False
@@ -78,12 +113,8 @@ cdef inline bint is_stepped_here(TimerGroup *g) noexcept nogil:
 
 cdef bint in_virtual_callback() noexcept nogil:
     cdef TimerGroup *g = timer_groups.next
-    cdef uintptr_t runner
     while g != &timer_groups:
-        mutex_lock(g.lock)
-        runner = g.lists[VIRTUAL].runner
-        mutex_unlock(g.lock)
-        if runner == thread_self():
+        if runner_of(g, VIRTUAL) == thread_self():
             return True
         g = g.next
     return False
