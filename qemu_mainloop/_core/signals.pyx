@@ -3,7 +3,7 @@
 from libc.errno cimport EINVAL, ENOSYS
 
 from qemu_mainloop._core.bh cimport bh_schedule
-from qemu_mainloop._core.fork cimport ForkMember, fork_join
+from qemu_mainloop._core.fork cimport ForkMember, fork_generation, fork_join
 from qemu_mainloop._core.fdtable cimport FD_INTERNAL
 from qemu_mainloop._core.iohandler cimport fd_table_set
 from qemu_mainloop._sys.atomic cimport (
@@ -22,6 +22,7 @@ cdef enum:
 # ---- the main loop's signals
 
 cdef int source_fd = -1
+cdef int generation              # of forks, when it was opened: who is the main loop's process
 cdef FdTable *attached = NULL
 cdef SignalSet taken             # what this process blocked, and gives back after a fork
 cdef ForkMember fork_member
@@ -36,11 +37,17 @@ cdef void on_signals(void *opaque) noexcept nogil:
 
 
 cdef int signals_attach(FdTable *t) noexcept nogil:
-    global source_fd, attached
+    global source_fd, attached, generation
     cdef SignalSet wanted
     cdef int rc
-    if source_fd >= 0:
+    if source_fd >= 0 and generation == fork_generation:
         return 0
+    if source_fd >= 0:
+        # The parent's: this process gave the signals back when it was forked, and now it
+        # wants them for its own main loop.
+        fd_table_set(attached, source_fd, FD_INTERNAL, NULL, NULL, NULL, NULL, NULL, False)
+        close(source_fd)
+        source_fd = -1
     signals_take(&taken)
     signal_source_set(&wanted)
     source_fd = signal_source_open(&wanted)
@@ -59,6 +66,7 @@ cdef int signals_attach(FdTable *t) noexcept nogil:
         signals_give_back(&taken)
         return rc
     attached = t
+    generation = fork_generation
     return 0
 
 
@@ -130,10 +138,11 @@ cdef void unlock_traps(void *owner) noexcept nogil:
 
 
 cdef void in_child(void *owner) noexcept nogil:
-    # The child is not the main loop's process: its signals are its own again.
-    global source_fd, in_handler
+    # The child is not the main loop's process: its signals are its own again, until it
+    # calls for them.  A child's child has had them back already.
+    global in_handler
     in_handler = 0
-    if source_fd >= 0:
+    if source_fd >= 0 and generation == fork_generation - 1:
         signals_give_back(&taken)
 
 

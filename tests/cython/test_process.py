@@ -54,5 +54,13 @@ def test_a_forked_child_has_the_mask_from_before(fresh_process):
     assert fresh_process("process.mask_of_a_forked_child()") == 0
 
 
+def test_a_forked_child_that_initialises_gets_its_signals_through_its_loop(fresh_process):
+    assert fresh_process("process.signals_of_a_child_that_initialises()") == [3, 3]
+
+
+def test_what_a_child_blocks_itself_stays_blocked_in_its_own_child(fresh_process):
+    assert fresh_process("process.mask_of_a_child_s_child()") == 1
+
+
 def test_descriptor_zero_is_a_handle(fresh_process):
     assert fresh_process("process.descriptor_zero_as_a_handle()") == [0, 1, 0]

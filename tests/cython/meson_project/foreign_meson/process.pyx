@@ -16,6 +16,8 @@ cdef extern from "<signal.h>" nogil:
     ctypedef struct sigset_t:
         pass
     int sigismember(const sigset_t *mask, int signo)
+    int sigemptyset(sigset_t *mask)
+    int sigaddset(sigset_t *mask, int signo)
     int pthread_sigmask(int how, const sigset_t *mask, sigset_t *old)
     int kill(int pid, int signo)
 
@@ -123,6 +125,53 @@ def mask_of_a_forked_child():
     pid = fork()
     if pid == 0:
         _exit(len(blocked_now()))
+    waitpid(pid, &status, 0)
+    return status >> 8
+
+
+cdef int come_through_the_loop() noexcept nogil:
+    # How many of the signals wait for the next iteration, and run their handler in it once.
+    cdef int signals[3]
+    cdef int sent
+    cdef int good = 0
+    signals[:] = [SIGIO, SIGALRM, SIGBUS]
+    for signo in signals:
+        signal(signo, on_signal)
+        seen[signo] = 0
+        kill(getpid(), signo)
+        sent = seen[signo]
+        main_loop_wait(False)
+        good += sent == 0 and seen[signo] == 1
+    return good
+
+
+def signals_of_a_child_that_initialises():
+    """How many signals come through the loop in a child that called for it, and in its parent."""
+    cdef int status = -1
+    qemu_init_main_loop()
+    pid = fork()
+    if pid == 0:
+        qemu_init_main_loop()
+        _exit(come_through_the_loop() if len(blocked_now()) == 4 else 99)
+    waitpid(pid, &status, 0)
+    return status >> 8, come_through_the_loop()
+
+
+def mask_of_a_child_s_child():
+    """Is a signal blocked there that the child, no main loop's process any more, blocked?"""
+    cdef int status = -1
+    cdef sigset_t mask
+    qemu_init_main_loop()
+    pid = fork()
+    if pid == 0:
+        sigemptyset(&mask)
+        sigaddset(&mask, SIGALRM)
+        pthread_sigmask(SIG_BLOCK, &mask, NULL)
+        pid = fork()
+        if pid == 0:
+            _exit(blocked_now() == [SIGALRM])
+        waitpid(pid, &status, 0)
+        _exit(status >> 8)
     waitpid(pid, &status, 0)
     return status >> 8
 
