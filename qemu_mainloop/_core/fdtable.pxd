@@ -57,6 +57,8 @@ cdef struct FdSlot:
     bint changed             # in the list of changes
     bint is_dead             # its handler's descriptor was closed under it
     int64_t muted_until_ns   # 0: not; see fd_table_mute
+    bint in_muted            # in the list of muted ones, perhaps not muted any more
+    int muted_next           # the next there, plus one; 0: the last
 
 cdef struct FdTable:
     FdSlot *slots            # by descriptor
@@ -69,6 +71,7 @@ cdef struct FdTable:
     int sources              # the same and the context's own, but for the notifier
     int dead
     int muted
+    int muted_first          # the list of those that were muted: number plus one; 0: none
     int stale_waits          # in a row, that had a report which fits no registration
     bint must_rebuild
     int rebuilds             # counted, for info()
@@ -97,6 +100,8 @@ cdef void fd_table_note(FdTable *t, int fd) noexcept nogil
 # fd was closed under its handler; and somebody registered the number anew.
 cdef void fd_table_bury(FdTable *t, int fd) noexcept nogil
 cdef void fd_table_revive(FdTable *t, FdSlot *slot) noexcept nogil
+# Leave fd alone for MUTE_NS.
+cdef void fd_table_mute(FdTable *t, int fd) noexcept nogil
 # Tells the fdmon of fd, or of everything noted.  0 or negative errno.
 cdef int fd_table_apply_one(FdTable *t, int fd) noexcept nogil
 cdef int fd_table_apply_all(FdTable *t) noexcept nogil

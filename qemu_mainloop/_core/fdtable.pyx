@@ -5,6 +5,7 @@ from libc.stdlib cimport realloc
 from libc.string cimport memset
 
 from qemu_mainloop._sys.atomic cimport atomic_store_int
+from qemu_mainloop._sys.clock cimport clock_monotonic_ns
 from qemu_mainloop._sys.posix cimport POLLIN, POLLOUT, fd_is_open
 from qemu_mainloop._sys.thread cimport mutex_lock, mutex_unlock
 
@@ -74,6 +75,37 @@ cdef void fd_table_revive(FdTable *t, FdSlot *slot) noexcept nogil:
         atomic_store_int(&t.muted, t.muted - 1)
 
 
+cdef void fd_table_mute(FdTable *t, int fd) noexcept nogil:
+    cdef FdSlot *slot = &t.slots[fd]
+    if slot.muted_until_ns == 0:
+        atomic_store_int(&t.muted, t.muted + 1)
+    slot.muted_until_ns = clock_monotonic_ns() + MUTE_NS
+    if not slot.in_muted:
+        slot.in_muted = True
+        slot.muted_next = t.muted_first
+        t.muted_first = fd + 1
+    fd_table_note(t, fd)
+
+
+cdef void unmute(FdTable *t, int64_t now_ns) noexcept nogil:
+    # Whose time has come; who was revived meanwhile leaves the list here, too.
+    cdef FdSlot *slot
+    cdef int fd
+    cdef int *link = &t.muted_first
+    while link[0] != 0:
+        fd = link[0] - 1
+        slot = &t.slots[fd]
+        if slot.muted_until_ns > now_ns:
+            link = &slot.muted_next
+            continue
+        link[0] = slot.muted_next
+        slot.in_muted = False
+        if slot.muted_until_ns:
+            slot.muted_until_ns = 0
+            atomic_store_int(&t.muted, t.muted - 1)
+            fd_table_note(t, fd)
+
+
 # 0, or the kernel has no memory even to be told.
 cdef int fd_table_apply_one(FdTable *t, int fd) noexcept nogil:
     cdef FdSlot *slot = &t.slots[fd]
@@ -121,14 +153,10 @@ cdef int fd_table_apply_all(FdTable *t) noexcept nogil:
 
 
 cdef int fd_table_apply(FdTable *t, int64_t now_ns) noexcept nogil:
-    cdef int fd, rc
+    cdef int rc
     mutex_lock(t.lock)
     if t.muted:
-        for fd in range(t.size):
-            if t.slots[fd].muted_until_ns and t.slots[fd].muted_until_ns <= now_ns:
-                t.slots[fd].muted_until_ns = 0
-                atomic_store_int(&t.muted, t.muted - 1)
-                fd_table_note(t, fd)
+        unmute(t, now_ns)
     rc = grow_reports(t)
     if rc == 0 and t.must_rebuild:
         rc = rebuild(t)

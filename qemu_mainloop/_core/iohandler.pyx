@@ -7,15 +7,14 @@ from qemu_mainloop._core.dispatch cimport (
     AnyFunction, dispatch_forked, dispatch_switch, runtime_owns)
 from qemu_mainloop._core.fdmon cimport FDReady
 from qemu_mainloop._core.fdtable cimport (
-    FD_INTERNAL, FD_NOTIFIER, FD_WAIT_OBJECT, MUTE_NS, FdSlot, fd_table_apply_all,
-    fd_table_apply_one,
-    fd_table_bury, fd_table_grow, fd_table_has_hidden, fd_table_note, fd_table_revive)
+    FD_INTERNAL, FD_NOTIFIER, FD_WAIT_OBJECT, FdSlot, fd_table_apply_all, fd_table_apply_one,
+    fd_table_bury, fd_table_grow, fd_table_has_hidden, fd_table_mute, fd_table_note,
+    fd_table_revive)
 from qemu_mainloop._core.fork cimport fork_generation
 from qemu_mainloop._core.wakeup cimport wakeup_is_mine, wakeup_notify_others
 from qemu_mainloop._sys.atomic cimport (
     atomic_exchange_seq_int, atomic_load_acquire_int, atomic_load_acquire_ptr,
     atomic_load_acquire_size, atomic_store_int, atomic_store_ptr)
-from qemu_mainloop._sys.clock cimport clock_monotonic_ns
 from qemu_mainloop._sys.notifier cimport notifier_clear
 from qemu_mainloop._sys.posix cimport POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, fd_is_open
 from qemu_mainloop._sys.thread cimport mutex_lock, mutex_unlock
@@ -315,9 +314,7 @@ cdef void mute(FdTable *t, FdHandler *h) noexcept nogil:
     cdef FdSlot *slot = &t.slots[h.fd]
     mutex_lock(t.lock)
     if slot.handler == h and slot.muted_until_ns == 0 and not slot.is_dead:
-        slot.muted_until_ns = clock_monotonic_ns() + MUTE_NS
-        atomic_store_int(&t.muted, t.muted + 1)
-        fd_table_note(t, h.fd)
+        fd_table_mute(t, h.fd)
     mutex_unlock(t.lock)
 
 
