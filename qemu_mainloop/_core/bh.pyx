@@ -106,17 +106,20 @@ cdef void bh_delete(QEMUBH *bh) noexcept nogil:
         bh_push(q, bh)
 
 
-# L1.  Moves what producers pushed to the loop's own list, oldest first.
+# L1.  Moves what producers pushed to the loop's own list, oldest first.  Both the chain
+# that was not linked last time and what came since: S3 rests on nothing being left out.
 cdef void collect(BHQueue *q) noexcept nogil:
-    cdef QEMUBH *top = q.unlinked
-    cdef QEMUBH *newer = q.newer
+    if q.unlinked != NULL and not turn_round(q, q.unlinked, q.newer):
+        return
+    if atomic_load_acquire_ptr(&q.top) != NULL:                      # S3: pairs with P3
+        turn_round(q, <QEMUBH *> atomic_exchange_seq_ptr(&q.top, NULL), NULL)
+
+
+# Appends the chain from top down to the loop's list, behind it what is newer and turned
+# round already.  False: a producer is not done yet, the chain is kept as unlinked.
+cdef bint turn_round(BHQueue *q, QEMUBH *top, QEMUBH *newer) noexcept nogil:
     cdef QEMUBH *below
     cdef int spins = 0
-    if top == NULL:
-        if atomic_load_acquire_ptr(&q.top) == NULL:
-            return
-        top = <QEMUBH *> atomic_exchange_seq_ptr(&q.top, NULL)       # pairs with P3
-        newer = NULL
     while top != NULL:
         below = <QEMUBH *> atomic_load_acquire_ptr(&top.next)        # pairs with P4
         if below == bh_linking():
@@ -126,7 +129,7 @@ cdef void collect(BHQueue *q) noexcept nogil:
                 continue
             q.unlinked = top
             q.newer = newer
-            return
+            return False
         top.next = newer
         newer = top
         top = below
@@ -138,6 +141,7 @@ cdef void collect(BHQueue *q) noexcept nogil:
     while newer != NULL:
         q.tail = newer
         newer = newer.next
+    return True
 
 
 # Takes a cancelled or deleted node, which is in no list of the loop's, out of
