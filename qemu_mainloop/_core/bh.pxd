@@ -29,7 +29,7 @@ from qemu_mainloop._core.dispatch cimport Dispatch
 from qemu_mainloop._core.wakeup cimport Wakeup, wakeup_kick
 from qemu_mainloop._sys.atomic cimport (
     atomic_exchange_seq_int, atomic_exchange_seq_ptr, atomic_load_acquire_int,
-    atomic_load_acquire_ptr, atomic_store_ptr, atomic_store_release_ptr)
+    atomic_load_seq_ptr, atomic_store_ptr, atomic_store_release_ptr)
 from qemu_mainloop._sys.thread cimport Mutex
 
 ctypedef void (*BHCallback)(void *opaque) noexcept nogil
@@ -123,5 +123,5 @@ cdef inline void bh_schedule(QEMUBH *bh) noexcept nogil:
 
 cdef inline bint bh_queue_is_empty(const BHQueue *q) noexcept nogil:
     # Pairs with P3; together with the exchange in wakeup_prepare_sleep: S3.
-    return (atomic_load_acquire_ptr(<void *> &q.top) == NULL and q.head == NULL
+    return (atomic_load_seq_ptr(<void *> &q.top) == NULL and q.head == NULL
             and q.later == NULL and q.unlinked == NULL)

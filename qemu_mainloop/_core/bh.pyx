@@ -7,8 +7,8 @@ from qemu_mainloop._core.dispatch cimport (
 from qemu_mainloop._core.wakeup cimport wakeup_is_mine
 from qemu_mainloop._sys.atomic cimport (
     atomic_cas_seq_int, atomic_exchange_seq_int, atomic_exchange_seq_ptr, atomic_load_acquire_int,
-    atomic_load_acquire_ptr, atomic_load_i64, atomic_load_seq_int, atomic_store_i64,
-    atomic_store_release_int, cpu_relax)
+    atomic_load_acquire_ptr, atomic_load_i64, atomic_load_seq_int, atomic_load_seq_ptr,
+    atomic_store_i64, atomic_store_release_int, cpu_relax)
 from qemu_mainloop._sys.thread cimport mutex_destroy, mutex_init, mutex_lock, mutex_unlock
 
 cdef enum:
@@ -111,7 +111,7 @@ cdef void bh_delete(QEMUBH *bh) noexcept nogil:
 cdef void collect(BHQueue *q) noexcept nogil:
     if q.unlinked != NULL and not turn_round(q, q.unlinked, q.newer):
         return
-    if atomic_load_acquire_ptr(&q.top) != NULL:                      # S3: pairs with P3
+    if atomic_load_seq_ptr(&q.top) != NULL:                          # S3: pairs with P3
         turn_round(q, <QEMUBH *> atomic_exchange_seq_ptr(&q.top, NULL), NULL)
 
 

@@ -1,8 +1,11 @@
 /*
  * atomic.h - the atomic operations the loop uses, with their order in the name.
  *
- * "_seq" operations are full fences on both sides of themselves; the proofs in
- * wakeup.pxd and bh.pxd rest on that.
+ * All "_seq" operations of all threads happen in one order, which the proofs in
+ * wakeup.pxd and bh.pxd rest on: of two threads that write one word and then look at
+ * the other's, one sees the other's write.  That takes a "_seq" write and a "_seq" look
+ * on both sides: a look that merely acquires may come before a "_seq" write on some
+ * machines.
  */
 #ifndef QEMU_MAINLOOP_SYS_ATOMIC_H
 #define QEMU_MAINLOOP_SYS_ATOMIC_H
@@ -40,6 +43,11 @@ static inline int atomic_add_seq_int(int *p, int v)
 static inline void *atomic_load_acquire_ptr(void *p)
 {
     return __atomic_load_n((void **)p, __ATOMIC_ACQUIRE);
+}
+
+static inline void *atomic_load_seq_ptr(void *p)
+{
+    return __atomic_load_n((void **)p, __ATOMIC_SEQ_CST);
 }
 
 static inline void atomic_store_ptr(void *p, void *v)

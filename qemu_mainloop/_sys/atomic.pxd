@@ -1,4 +1,4 @@
-# Atomic operations; the order is in the name, "_seq" is a full fence.
+# Atomic operations; the order is in the name, "_seq" ones are in one order for all.
 
 from libc.stdint cimport int64_t, uintptr_t
 
@@ -26,6 +26,7 @@ cdef extern from "qemu_mainloop/_sys/atomic.h" nogil:
 
     # p is the address of a pointer of any type.
     void *atomic_load_acquire_ptr(void *p)
+    void *atomic_load_seq_ptr(void *p)
     void atomic_store_ptr(void *p, void *v)
     void atomic_store_release_ptr(void *p, void *v)
     void *atomic_exchange_seq_ptr(void *p, void *v)
