@@ -4,10 +4,11 @@ from libc.errno cimport EINVAL, EPERM, errno
 from libc.stdint cimport int64_t, uint32_t
 
 from qemu_mainloop._core.bh cimport (
-    bh_cancel, bh_delete, bh_new, bh_schedule, bh_schedule_idle, bh_timeout_ns)
+    bh_cancel, bh_delete, bh_new, bh_schedule, bh_schedule_idle)
 from qemu_mainloop._core.child cimport child_watch
 from qemu_mainloop._core.context cimport context_has_nothing_to_do
-from qemu_mainloop._core.iteration cimport Outcome, iteration_run, iteration_run_bottom_halves
+from qemu_mainloop._core.iteration cimport (
+    Outcome, iteration_foreign_timeout_ns, iteration_run, iteration_run_bottom_halves)
 from qemu_mainloop._core.dispatch cimport Dispatch, runtime_resume, runtime_suspend
 from qemu_mainloop._core.fdtable cimport FD_HANDLER
 from qemu_mainloop._core.iohandler cimport fd_table_set
@@ -110,7 +111,7 @@ cdef void qemu_bh_update_timeout(uint32_t *timeout) noexcept nogil:
     cdef uint32_t ms
     if main_context == NULL:
         return
-    ns = bh_timeout_ns(&main_context.bhs)
+    ns = iteration_foreign_timeout_ns(main_context)
     if ns >= 0:
         ms = <uint32_t> ((ns + 999999) // 1000000)
         if ms < timeout[0]:

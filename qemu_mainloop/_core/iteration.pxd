@@ -22,7 +22,9 @@ cdef int iteration_run(AioContext *ctx, int64_t timeout_ns, Driver *driver,
 # was not idle ran; 0; -EBUSY.
 cdef int iteration_run_bottom_halves(AioContext *ctx) noexcept nogil
 cdef bint iteration_run_timers(AioContext *ctx, int clock) noexcept nogil
-# A wait of somebody else's: asks and applies before it; then runs the descriptor phase
-# over the n reports that were gathered in fds.reports.
+# A wait of somebody else's: how long it may be for bottom halves' sake (-1: any); asks
+# and applies before it; then runs the descriptor phase over the n reports that were
+# gathered in fds.reports.  From either of the first two on the context counts as asleep.
+cdef int64_t iteration_foreign_timeout_ns(AioContext *ctx) noexcept nogil
 cdef void iteration_prepare_foreign_wait(AioContext *ctx) noexcept nogil
 cdef void iteration_dispatch_reports(AioContext *ctx, int n) noexcept nogil

@@ -2,7 +2,7 @@
 
 from libc.errno cimport EBUSY, EINTR
 
-from qemu_mainloop._core.bh cimport bh_queue_is_empty, bh_run
+from qemu_mainloop._core.bh cimport bh_queue_is_empty, bh_run, bh_timeout_ns
 from qemu_mainloop._core.clock cimport CLOCKS, HOST, NEVER_NS, REALTIME, VIRTUAL
 from qemu_mainloop._core.context cimport context_claim, context_restart
 from qemu_mainloop._core.dispatch cimport (
@@ -212,17 +212,34 @@ cdef bint iteration_run_timers(AioContext *ctx, int clock) noexcept nogil:
     return ran
 
 
+cdef int64_t iteration_foreign_timeout_ns(AioContext *ctx) noexcept nogil:
+    cdef Iteration it
+    cdef int64_t timeout_ns
+    begin(&it, NULL)
+    if enter(ctx, &it) < 0:
+        return -1
+    # What comes after the answer wakes the wait that it is for.
+    wakeup_prepare_sleep(&ctx.wakeup)
+    timeout_ns = bh_timeout_ns(&ctx.bhs)
+    leave(ctx, &it)
+    return timeout_ns
+
+
 cdef void iteration_prepare_foreign_wait(AioContext *ctx) noexcept nogil:
     cdef Iteration it
+    cdef bint wakes
     begin(&it, NULL)
     if enter(ctx, &it) < 0:
         return
     fd_table_ask(&ctx.fds, it.d)
-    fd_table_apply(&ctx.fds, 0)
-    leave(ctx, &it)
     # Asleep until iteration_dispatch_reports; what came before wakes the wait at once.
+    # Announced before the lock is taken to apply and before the claim is given up: what
+    # others change is applied, or they find the announcement (see wakeup_is_mine).
     wakeup_prepare_sleep(&ctx.wakeup)
-    if wakeup_is_notified(&ctx.wakeup):
+    fd_table_apply(&ctx.fds, 0)
+    wakes = wakeup_is_notified(&ctx.wakeup) or bh_timeout_ns(&ctx.bhs) == 0
+    leave(ctx, &it)
+    if wakes:
         notifier_set(&ctx.wakeup.notifier)
 
 
