@@ -32,12 +32,17 @@ cdef bint clock_switch(int clock, bint enabled) noexcept nogil
 cdef struct ClockWaiter:
     ClockWaiter *next
     uintptr_t thread
-    int clock                # whose callbacks it waits for
+    int clock                # whose callbacks it waits for,
+    int64_t stop             # and only for those that began before this stop
     int asked                # of the walks in step.pyx, the last that came here
 
 cdef ClockWaiter *clock_waiters
+cdef bint clock_is_awaited() noexcept nogil
 cdef void clock_runner_done() noexcept nogil
-cdef void clock_begin_waiting(ClockWaiter *me, int clock) noexcept nogil
+# The number of a stop that has just been made; the lock is held.  And the last one.
+cdef int64_t clock_count_stop() noexcept nogil
+cdef int64_t clock_last_stop() noexcept nogil
+cdef void clock_begin_waiting(ClockWaiter *me, int clock, int64_t stop) noexcept nogil
 cdef void clock_wait_for_runner() noexcept nogil
 cdef void clock_end_waiting(ClockWaiter *me) noexcept nogil
 

@@ -4,7 +4,8 @@ from libc.stdint cimport INT64_MAX
 
 from qemu_mainloop._core.fork cimport ForkMember, fork_join
 from qemu_mainloop._sys.atomic cimport (
-    atomic_add_seq_int, atomic_exchange_seq_int, atomic_load_seq_int)
+    atomic_add_seq_int, atomic_exchange_seq_i64, atomic_exchange_seq_int, atomic_load_seq_i64,
+    atomic_load_seq_int)
 from qemu_mainloop._sys.clock cimport clock_monotonic_ns, clock_wall_ns
 from qemu_mainloop._sys.thread cimport (
     Cond, cond_broadcast, cond_init, cond_wait, mutex_init, mutex_lock, mutex_unlock,
@@ -14,6 +15,7 @@ cdef int64_t virtual_ns = 0      # while stopped: its time; else: its time at st
 cdef int64_t started_ns = 0
 cdef Cond runner_done
 cdef int waiters = 0
+cdef int64_t stops = 0           # of any clock, counted; changed under the clocks' lock
 cdef ForkMember fork_member
 
 NEVER_NS = INT64_MAX
@@ -57,19 +59,34 @@ cdef bint clock_switch(int clock, bint enabled) noexcept nogil:
 
 # ---- waiting for callbacks in other threads
 
-cdef void clock_runner_done() noexcept nogil:
+cdef bint clock_is_awaited() noexcept nogil:
     # Pairs with the addition in clock_begin_waiting: the runner has taken its name out
     # under its group's lock before, so a waiter that still saw it there is counted.
-    if atomic_load_seq_int(&waiters):
+    return atomic_load_seq_int(&waiters) != 0
+
+
+cdef void clock_runner_done() noexcept nogil:
+    if clock_is_awaited():
         mutex_lock(&clocks_lock)
         cond_broadcast(&runner_done)
         mutex_unlock(&clocks_lock)
 
 
-cdef void clock_begin_waiting(ClockWaiter *me, int clock) noexcept nogil:
+cdef int64_t clock_count_stop() noexcept nogil:
+    cdef int64_t stop = stops + 1
+    atomic_exchange_seq_i64(&stops, stop)        # pairs with clock_last_stop
+    return stop
+
+
+cdef int64_t clock_last_stop() noexcept nogil:
+    return atomic_load_seq_i64(&stops)
+
+
+cdef void clock_begin_waiting(ClockWaiter *me, int clock, int64_t stop) noexcept nogil:
     global clock_waiters
     me.thread = thread_self()
     me.clock = clock
+    me.stop = stop
     me.asked = 0
     me.next = clock_waiters
     clock_waiters = me

@@ -4,9 +4,9 @@ from libc.errno cimport EBUSY, EINVAL
 from libc.stdint cimport uint64_t, uintptr_t
 
 from qemu_mainloop._core.clock cimport (
-    CLOCKS, NEVER_NS, VIRTUAL, ClockWaiter, clock_begin_waiting, clock_end_waiting, clock_switch,
-    clock_virtual_now, clock_virtual_set, clock_wait_for_runner, clock_waiters, clocks_lock,
-    enabled_clocks)
+    CLOCKS, NEVER_NS, VIRTUAL, ClockWaiter, clock_begin_waiting, clock_count_stop,
+    clock_end_waiting, clock_switch, clock_virtual_now, clock_virtual_set, clock_wait_for_runner,
+    clock_waiters, clocks_lock, enabled_clocks)
 from qemu_mainloop._core.dispatch cimport dispatch_forked, runtime_resume, runtime_suspend
 from qemu_mainloop._core.timer cimport (
     TimerGroup, TimerList, timer_groups, timer_list_run_until)
@@ -20,6 +20,7 @@ from qemu_mainloop._sys.thread cimport mutex_lock, mutex_unlock, thread_self
 cdef void step_enable(int clock, bint enabled) noexcept nogil:
     cdef Dispatch d
     cdef ClockWaiter me
+    cdef int64_t stop
     if clock < 0 or clock >= CLOCKS:
         return
     enabled = enabled != 0
@@ -30,14 +31,15 @@ cdef void step_enable(int clock, bint enabled) noexcept nogil:
         mutex_unlock(&clocks_lock)
         return
     forget_steps(clock)
-    if not runs_elsewhere(clock):
+    stop = clock_count_stop()
+    if not runs_elsewhere(clock, stop):
         mutex_unlock(&clocks_lock)
         return
     mutex_unlock(&clocks_lock)
     runtime_suspend(&d)
     mutex_lock(&clocks_lock)
-    clock_begin_waiting(&me, clock)
-    while runs_elsewhere(clock):
+    clock_begin_waiting(&me, clock, stop)
+    while runs_elsewhere(clock, stop):
         clock_wait_for_runner()
     clock_end_waiting(&me)
     mutex_unlock(&clocks_lock)
@@ -59,10 +61,13 @@ cdef void forget_steps(int clock) noexcept nogil:
         g = g.next
 
 
-cdef inline uintptr_t runner_of(TimerGroup *g, int clock) noexcept nogil:
+# The thread that runs a callback which began before that stop of a clock: somebody may
+# have started the clock since, and others may have begun.  0: none.
+cdef inline uintptr_t runner_of(TimerGroup *g, int clock, int64_t stop) noexcept nogil:
+    cdef TimerList *list = &g.lists[clock]
     cdef uintptr_t runner
     mutex_lock(g.lock)
-    runner = g.lists[clock].runner
+    runner = list.runner if list.runner_stop < stop else 0
     mutex_unlock(g.lock)
     return runner
 
@@ -70,7 +75,7 @@ cdef inline uintptr_t runner_of(TimerGroup *g, int clock) noexcept nogil:
 cdef int last_walk = 0
 
 
-cdef bint runs_elsewhere(int clock) noexcept nogil:
+cdef bint runs_elsewhere(int clock, int64_t stop) noexcept nogil:
     # In a callback that the calling thread has to wait for.  Not in one that waits for
     # the calling thread itself, as when two callbacks disable each other's clock: there
     # it is the one that comes last that goes on, and the other one waits for it.
@@ -78,7 +83,7 @@ cdef bint runs_elsewhere(int clock) noexcept nogil:
     cdef TimerGroup *g = timer_groups.next
     cdef uintptr_t runner
     while g != &timer_groups:
-        runner = runner_of(g, clock)
+        runner = runner_of(g, clock, stop)
         last_walk += 1
         if runner != 0 and runner != thread_self() and not waits_for_me(runner):
             return True
@@ -97,7 +102,7 @@ cdef bint waits_for_me(uintptr_t thread) noexcept nogil:
         return False
     w.asked = last_walk
     while g != &timer_groups:
-        runner = runner_of(g, w.clock)
+        runner = runner_of(g, w.clock, w.stop)
         if runner == thread_self() or (
                 runner != 0 and runner != thread and waits_for_me(runner)):
             return True
@@ -114,7 +119,7 @@ cdef inline bint is_stepped_here(TimerGroup *g) noexcept nogil:
 cdef bint in_virtual_callback() noexcept nogil:
     cdef TimerGroup *g = timer_groups.next
     while g != &timer_groups:
-        if runner_of(g, VIRTUAL) == thread_self():
+        if runner_of(g, VIRTUAL, NEVER_NS) == thread_self():
             return True
         g = g.next
     return False

@@ -51,6 +51,7 @@ cdef struct TimerList:
     QEMUTimer *due_first
     QEMUTimer *due_last
     uintptr_t runner         # the thread that runs a callback
+    int64_t runner_stop      # the last stop of a clock when that callback was begun
     int64_t stepped_to_ns    # somebody stepped the stopped clock: run until here, once
     QEMUTimer *all
     TimerGroup *group

@@ -3,7 +3,8 @@
 from libc.stdlib cimport calloc, free, realloc
 
 from qemu_mainloop._core.clock cimport (
-    clock_get_ns, clock_is_enabled, clock_runner_done, clocks_lock)
+    clock_get_ns, clock_is_awaited, clock_is_enabled, clock_last_stop, clock_runner_done,
+    clocks_lock)
 from qemu_mainloop._core.dispatch cimport (
     AnyFunction, dispatch_forked, dispatch_switch, runtime_owns)
 from qemu_mainloop._core.wakeup cimport wakeup_notify, wakeup_notify_others
@@ -271,13 +272,20 @@ cdef bint timer_list_run_until(TimerList *list, int64_t now_ns, Dispatch *d,
     cdef void *opaque
     cdef bint in_runtime
     cdef uintptr_t outer
+    cdef int64_t outer_stop, stop
+    cdef bint gone
     cdef bint ran = False
     mutex_lock(g.lock)
     while list.armed > 0 and list.heap[0].expire_ns <= now_ns:
         ts = list.heap[0].timer
         heap_remove(list, ts)
         due_append(list, ts)
-    while list.due_first != NULL and (stopped or clock_is_enabled(list.clock)):
+    while list.due_first != NULL:
+        # In this order: who finds the clock enabled after a stop has been counted was
+        # enabled anew, and is not waited for.
+        stop = clock_last_stop()
+        if not stopped and not clock_is_enabled(list.clock):
+            break
         ts = list.due_first
         due_remove(list, ts)
         atomic_store_i64(&ts.expire_ns, -1)
@@ -286,7 +294,9 @@ cdef bint timer_list_run_until(TimerList *list, int64_t now_ns, Dispatch *d,
         opaque = ts.opaque
         in_runtime = ts.in_runtime
         outer = list.runner
+        outer_stop = list.runner_stop
         list.runner = thread_self()
+        list.runner_stop = stop
         ts.runs += 1
         mutex_unlock(g.lock)
         dispatch_switch(d, in_runtime)
@@ -294,17 +304,19 @@ cdef bint timer_list_run_until(TimerList *list, int64_t now_ns, Dispatch *d,
         ran = True
         mutex_lock(g.lock)
         list.runner = outer
+        list.runner_stop = outer_stop
         ts.runs -= 1
-        if ts.doomed and ts.runs == 0:
+        gone = ts.doomed and ts.runs == 0
+        if gone or clock_is_awaited():
             mutex_unlock(g.lock)
-            free_timer(ts)
+            if gone:
+                free_timer(ts)
+            clock_runner_done()
             mutex_lock(g.lock)
         if dispatch_forked(d):
             break
     set_earliest(list)
     mutex_unlock(g.lock)
-    if ran:
-        clock_runner_done()
     return ran
 
 
@@ -324,6 +336,7 @@ cdef void timer_group_init(TimerGroup *g, Mutex *lock, Wakeup *wakeup, bint is_m
         list.order = 0
         list.due_first = list.due_last = NULL
         list.runner = 0
+        list.runner_stop = 0
         list.stepped_to_ns = -1
         list.group = g
     g.lock = lock

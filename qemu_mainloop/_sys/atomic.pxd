@@ -14,6 +14,7 @@ cdef extern from "qemu_mainloop/_sys/atomic.h" nogil:
     int atomic_add_seq_int(int *p, int v)          # the value before
 
     int64_t atomic_load_i64(const int64_t *p)
+    int64_t atomic_load_seq_i64(const int64_t *p)
     void atomic_store_i64(int64_t *p, int64_t v)
     int64_t atomic_exchange_seq_i64(int64_t *p, int64_t v)
 
