@@ -1,0 +1,110 @@
+"""Foreign modules, built against the installed package from its public .pxd files alone."""
+
+import importlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import qemu_mainloop
+
+HERE = Path(__file__).parent
+MODULES = sorted(path.stem for path in HERE.glob("*.pyx"))
+# Set by .ci/mutations, which runs one test after another: they are built once, here.
+SITE = os.environ.get("QEMU_MAINLOOP_HISTORY_SITE")
+
+SETUP = """
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+
+names = {names!r}
+setup(
+    name="history",
+    py_modules=[],
+    ext_modules=cythonize(
+        [Extension(name, [name + ".pyx"], libraries=["pthread"], extra_compile_args=["-O1"])
+         for name in names],
+        language_level=3, nthreads={jobs},
+        compiler_directives={{"freethreading_compatible": True}}),
+)
+"""
+
+
+def build(source, target):
+    for name in MODULES:
+        shutil.copy(HERE / f"{name}.pyx", source)
+    jobs = min(len(MODULES), os.cpu_count() or 1)
+    (source / "setup.py").write_text(SETUP.format(names=MODULES, jobs=jobs))
+    done = subprocess.run(
+        [sys.executable, "setup.py", "-q", "build_ext", f"-j{jobs}", f"--build-lib={target}"],
+        cwd=source, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="session")
+def history_site(tmp_path_factory):
+    """Where the foreign modules are built."""
+    target = Path(SITE) if SITE else tmp_path_factory.mktemp("site")
+    if not target.is_dir() or not any(target.iterdir()):
+        build(tmp_path_factory.mktemp("source"), target)
+    return target
+
+
+def foreign_module(name):
+    """A session fixture that is a foreign module."""
+
+    @pytest.fixture(scope="session", name=name)
+    def module(history_site):
+        sys.path.insert(0, str(history_site))
+        try:
+            return importlib.import_module(name)
+        finally:
+            sys.path.remove(str(history_site))
+
+    return module
+
+
+upstream = foreign_module("upstream")
+
+
+@pytest.fixture
+def header(main_loop, fdmon):
+    """The main loop, on each fdmon."""
+    main_loop._use_fdmon(fdmon)
+    yield main_loop
+    qemu_mainloop.main_loop()._use_fdmon(qemu_mainloop.fdmons()[0])
+
+
+@pytest.fixture
+def other_pipe():
+    """A second non-blocking pipe: (reading end, writing end)."""
+    ends = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    yield ends
+    for fd in ends:
+        os.close(fd)
+
+
+@pytest.fixture
+def elsewhere(history_site, tmp_path):
+    """elsewhere("module.function(…)"): its value in a new process.
+
+    There memory that is freed is overwritten at once, so that a use of it is noticed; and a
+    thread that waits for nothing is killed with the process.
+    """
+    tunables = "glibc.malloc.perturb=165:glibc.malloc.tcache_count=0"
+
+    def run(expression, seconds=60, returncode=0):
+        module = expression.partition(".")[0]
+        script = f"import json, {module}\nprint(json.dumps({expression}))"
+        done = subprocess.run(
+            [sys.executable, "-P", "-X", "faulthandler", "-c", script], cwd=tmp_path,
+            capture_output=True, text=True, timeout=seconds,
+            env={**os.environ, "PYTHONPATH": str(history_site), "GLIBC_TUNABLES": tunables})
+        assert done.returncode == returncode, f"{done.returncode}\n{done.stdout}{done.stderr}"
+        return json.loads(done.stdout) if returncode == 0 else None
+
+    return run
