@@ -6,16 +6,17 @@ from qemu_mainloop._core.bh cimport bh_queue_is_empty, bh_run, bh_timeout_ns
 from qemu_mainloop._core.clock cimport CLOCKS, HOST, NEVER_NS, REALTIME, VIRTUAL
 from qemu_mainloop._core.context cimport context_claim, context_restart
 from qemu_mainloop._core.dispatch cimport (
-    dispatch_begin, dispatch_detach, dispatch_end, dispatch_forked)
+    dispatch_begin, dispatch_end, dispatch_forked)
 from qemu_mainloop._core.fdtable cimport fd_table_apply
 from qemu_mainloop._core.fork cimport fork_generation
 from qemu_mainloop._core.hosting cimport hosting_clear, hosting_show, hosting_sleep
 from qemu_mainloop._core.iohandler cimport (
     fd_table_ask, fd_table_collect, fd_table_dispatch, fd_table_forget, fd_table_sweep)
-from qemu_mainloop._core.lock cimport lock_acquire, lock_is_mine, lock_release
+from qemu_mainloop._core.lock cimport lock_is_mine, lock_release
 from qemu_mainloop._core.polling cimport polling_run
 from qemu_mainloop._core.sleep cimport (
-    Iteration, sleep_not, sleep_timeout_ns, sleep_until, sleep_watch_wall_clock)
+    Iteration, sleep_not, sleep_take_lock, sleep_timeout_ns, sleep_until,
+    sleep_watch_wall_clock)
 from qemu_mainloop._core.timer cimport timer_list_run
 from qemu_mainloop._core.wakeup cimport (
     wakeup_accept, wakeup_end_sleep, wakeup_is_notified, wakeup_prepare_sleep)
@@ -46,6 +47,7 @@ cdef AioContext *iteration_current() noexcept nogil:
 # ---- beginning and ending
 
 cdef void begin(Iteration *it, Driver *driver) noexcept nogil:
+    it.lost_lock = False
     it.driver = driver
     if driver == NULL:
         it.d = &it.own
@@ -84,16 +86,11 @@ cdef int enter(AioContext *ctx, Iteration *it) noexcept nogil:
     atomic_store_release_size(&ctx.timers.home, thread_self())
     atomic_store_release_size(&ctx.last_poller, thread_self())
     it.took_lock = ctx.iothread_lock != NULL and not lock_is_mine(ctx.iothread_lock)
-    if it.took_lock:
-        take_lock(ctx, it)
+    if it.took_lock and not sleep_take_lock(ctx, it, True):
+        it.took_lock = False
+        leave(ctx, it)
+        return -EINTR
     return 0
-
-
-cdef void take_lock(AioContext *ctx, Iteration *it) noexcept nogil:
-    # Nobody waits for the iothread lock with the runtime's in hand.
-    if lock_acquire(ctx.iothread_lock, 0) < 0:
-        dispatch_detach(it.d)
-        lock_acquire(ctx.iothread_lock, -1)
 
 
 cdef void leave(AioContext *ctx, Iteration *it) noexcept nogil:
@@ -120,13 +117,15 @@ cdef int iteration_run(AioContext *ctx, int64_t timeout_ns, Driver *driver,
     out.progress = False
     begin(&it, driver)
     n = enter(ctx, &it)
+    if n == -EINTR:
+        return 0                         # while it waited for the iothread lock
     if n < 0:
         end(&it)
         return n
-    if not ask_users(ctx, &it):
+    if not dispatch_forked(it.d) and not ask_users(ctx, &it):
         timeout_ns = 0
     n = 0 if dispatch_forked(it.d) else wait(ctx, &it, timeout_ns)
-    if n >= 0 and not dispatch_forked(it.d):
+    if n >= 0 and not dispatch_forked(it.d) and not it.lost_lock:
         dispatch_all(ctx, &it, n, out)
     leave(ctx, &it)
     return n if n < 0 else 0

@@ -13,6 +13,7 @@ cdef struct Iteration:
     uint64_t pass_
     bint took_lock               # the iothread lock, for the call
     bint work_came               # the last sleep ended, or was cut short, for it
+    bint lost_lock               # and gave up waiting for it: nothing may be called
     Driver *driver
     Dispatch *d                  # the driver's, or own
     Dispatch own
@@ -28,3 +29,6 @@ cdef int sleep_not(AioContext *ctx, Iteration *it) noexcept nogil
 cdef int sleep_until(AioContext *ctx, Iteration *it, int64_t timeout_ns) noexcept nogil
 # A timer of the host clock is armed: have the wall clock watched.
 cdef void sleep_watch_wall_clock(AioContext *ctx) noexcept nogil
+# Takes the iothread lock, waiting for it.  False: the driver was told of a signal that ends
+# the call, which may be, and it is not held.
+cdef bint sleep_take_lock(AioContext *ctx, Iteration *it, bint may_give_up) noexcept nogil

@@ -8,7 +8,8 @@ from qemu_mainloop._core.context cimport BusyPolling
 from qemu_mainloop._core.dispatch cimport dispatch_attach, dispatch_detach, dispatch_forked
 from qemu_mainloop._core.fdtable cimport FD_INTERNAL, fd_table_timeout_ns
 from qemu_mainloop._core.iohandler cimport fd_table_set
-from qemu_mainloop._core.lock cimport lock_acquire, lock_is_wanted, lock_release
+from qemu_mainloop._core.lock cimport (
+    lock_acquire, lock_acquire_asking, lock_is_wanted, lock_release)
 from qemu_mainloop._core.timer cimport timer_list_deadline_ns
 from qemu_mainloop._core.wakeup cimport (
     wakeup_end_sleep, wakeup_is_notified, wakeup_prepare_sleep)
@@ -56,9 +57,7 @@ cdef int sleep_not(AioContext *ctx, Iteration *it) noexcept nogil:
         dispatch_detach(it.d)
         lock_release(ctx.iothread_lock)
     n = kernel_wait(ctx, 0, NULL)
-    if wanted:
-        lock_acquire(ctx.iothread_lock, -1)
-    return n
+    return retake_lock(ctx, it, n) if wanted else n
 
 
 cdef inline int kernel_wait(AioContext *ctx, int64_t timeout_ns,
@@ -132,8 +131,40 @@ cdef int sleep_once(AioContext *ctx, Iteration *it, int64_t timeout_ns,
         if mask != NULL:
             # Waiting for the lock may take long; the mask is for the sleep alone.
             signal_mask_restore(mask)
-        lock_acquire(ctx.iothread_lock, -1)
+        n = retake_lock(ctx, it, n)
     return n
+
+
+# ---- the iothread lock
+
+cdef bint ask_driver(void *arg) noexcept nogil:
+    cdef Iteration *it = <Iteration *> arg
+    cdef bint enough
+    dispatch_attach(it.d)
+    enough = it.driver.before_sleep(it.driver)
+    dispatch_detach(it.d)
+    return enough
+
+
+cdef bint sleep_take_lock(AioContext *ctx, Iteration *it, bint may_give_up) noexcept nogil:
+    # Nobody waits for the iothread lock with the runtime's in hand.
+    if lock_acquire(ctx.iothread_lock, 0) == 0:
+        return True
+    dispatch_detach(it.d)
+    if it.driver == NULL or not it.driver.looks_for_signals or not may_give_up:
+        lock_acquire(ctx.iothread_lock, -1)
+        return True
+    return lock_acquire_asking(ctx.iothread_lock, -1, ask_driver, it) != -EINTR
+
+
+cdef int retake_lock(AioContext *ctx, Iteration *it, int n) noexcept nogil:
+    # A caller that came with the lock leaves with it, however long that takes.
+    if not sleep_take_lock(ctx, it, it.took_lock):
+        it.took_lock = False
+        it.lost_lock = True
+        return -EINTR
+    # A signal handler ran a nested iteration: what was reported is void.
+    return n if ctx.pass_ == it.pass_ else -EINTR
 
 
 # ---- busy polling: looking at memory, and now and then at the kernel, before a sleep

@@ -1,5 +1,6 @@
 # Where Python meets the core: the GIL in batches, exceptions of callbacks, errors.
 
+from cpython.ref cimport PyObject
 from libc.stdint cimport int64_t, uint64_t
 
 from qemu_mainloop._core.context cimport AioContext, Driver
@@ -19,11 +20,21 @@ cdef int frame_pop(Frame *frame) except -1
 # sys.unraisablehook if no Python call drives it, or another came first.
 cdef void park(object e, object source) noexcept
 
+# Is this the thread in which Python handles signals?
+cdef bint is_main_thread() noexcept
+# For a wait outside an iteration: handles the pending signals; true: a handler raised, and
+# *arg owns the exception.  arg is a PyObject **.
+cdef bint signal_error(void *arg) noexcept nogil
+
 # Raises OSError for a negative errno; returns rc.
 cdef long long check(long long rc, object about=*) except -1
 # A descriptor's number from an int or an object with fileno().
 cdef int descriptor_of(object f) except -1
 cdef object check_callable(object callback, str name)
+# Seconds as nanoseconds, negative ones as 0; -1: without end (None, or hundreds of years).
+cdef int64_t wait_ns(object seconds) except? -2
+# An integer argument; what is none is a TypeError, what is out of range a ValueError.
+cdef int64_t integer(object number, str name, int64_t low, int64_t high) except? -2
 
 # What objects that belong to a loop need of it (loop.pyx has the rest).
 cdef class LoopCore:

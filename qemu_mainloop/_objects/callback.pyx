@@ -5,12 +5,14 @@
 # takes the GIL at the first of a run of them and lets it go before anything else.
 
 import errno
+import operator
 import os
 import sys
 import threading
 
 cimport cython
 from cpython.exc cimport PyErr_CheckSignals
+from cpython.float cimport PyFloat_AsDouble
 from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
 
 from qemu_mainloop._core.dispatch cimport (
@@ -130,11 +132,26 @@ cdef bint stays_awake() noexcept:
     return False
 
 
+cdef bint is_main_thread() noexcept:
+    return PyThread_get_thread_ident() == main_thread_ident
+
+
+cdef bint signal_error(void *arg) noexcept nogil:
+    with gil:
+        try:
+            PyErr_CheckSignals()
+        except BaseException as e:
+            Py_INCREF(e)
+            (<PyObject **> arg)[0] = <PyObject *> e
+            return True
+    return False
+
+
 cdef void frame_push(Frame *frame) noexcept:
     global top_frame
     frame.outer = <Frame *> top_frame
     frame.first = NULL
-    frame.driver.looks_for_signals = PyThread_get_thread_ident() == main_thread_ident
+    frame.driver.looks_for_signals = is_main_thread()
     frame.driver.before_sleep = (
         before_sleep if frame.driver.looks_for_signals else something_is_parked)
     frame.driver.longest_sleep_ns = -1
@@ -202,14 +219,14 @@ cdef long long check(long long rc, object about=None) except -1:
 
 cdef int descriptor_of(object f) except -1:
     cdef object fd = f
-    if not isinstance(f, int):
+    if not isinstance(f, int) or isinstance(f, bool):
         try:
             fileno = f.fileno
         except AttributeError:
             raise TypeError(
                 f"a descriptor is an int or has fileno(), not {type(f).__name__}") from None
         fd = fileno()
-        if not isinstance(fd, int):
+        if not isinstance(fd, int) or isinstance(fd, bool):
             raise TypeError(f"fileno() gave {type(fd).__name__}, not int")
     if fd < 0:
         raise ValueError(f"descriptor {fd} is negative")
@@ -222,6 +239,33 @@ cdef object check_callable(object callback, str name):
     if not callable(callback):
         raise TypeError(f"{name} must be callable, not {type(callback).__name__}")
     return callback
+
+
+cdef int64_t wait_ns(object seconds) except? -2:
+    cdef double number
+    if seconds is None:
+        return -1
+    try:
+        number = PyFloat_AsDouble(seconds)
+    except TypeError:
+        raise TypeError(f"timeout is a number, not {type(seconds).__name__}") from None
+    except OverflowError:
+        return -1 if seconds > 0 else 0
+    if number != number:
+        raise ValueError("timeout is not a number")
+    if number >= 9e9:
+        return -1
+    return <int64_t> (number * 1e9) if number > 0 else 0
+
+
+cdef int64_t integer(object number, str name, int64_t low, int64_t high) except? -2:
+    try:
+        number = operator.index(number)
+    except TypeError:
+        raise TypeError(f"{name} is an int, not {type(number).__name__}") from None
+    if not low <= number <= high:
+        raise ValueError(f"{name} {number} is out of range")
+    return number
 
 
 cdef class Cell:

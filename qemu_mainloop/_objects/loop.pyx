@@ -4,7 +4,6 @@ cimport cython
 from libc.errno cimport EBUSY, EINVAL
 from libc.stdint cimport INT64_MAX, int64_t
 
-import operator
 import threading
 
 from qemu_mainloop._core.context cimport (
@@ -22,7 +21,8 @@ from qemu_mainloop._core.signals cimport signal_trap
 from qemu_mainloop._core.wakeup cimport wakeup_notify
 from qemu_mainloop._objects.bottom_half cimport BottomHalf, bottom_half_new
 from qemu_mainloop._objects.callback cimport (
-    Frame, LoopCore, check, check_callable, descriptor_of, frame_pop, frame_push, gil_counters)
+    Frame, LoopCore, check, check_callable, descriptor_of, frame_pop, frame_push, gil_counters,
+    integer, wait_ns)
 from qemu_mainloop._objects.fd_handler cimport (
     FdHandler, child_set, fd_handler_set, polling_set, polling_unset, wait_object_set)
 from qemu_mainloop._objects.iothread_lock cimport IothreadLock
@@ -30,17 +30,6 @@ from qemu_mainloop._objects.timer cimport clock_number, timer_object_new
 from qemu_mainloop._sys.atomic cimport atomic_exchange_seq_int, atomic_load_seq_int
 from qemu_mainloop._sys.clock cimport clock_monotonic_coarse_ns, clock_monotonic_ns
 from qemu_mainloop._sys.errno cimport ENOTSUP
-
-
-cdef int64_t timeout_in_ns(object seconds) except? -2:
-    # None: without end.
-    if seconds is None:
-        return -1
-    if seconds != seconds:
-        raise ValueError("timeout is not a number")
-    if seconds >= 9e9:
-        return -1
-    return <int64_t> (seconds * 1e9) if seconds > 0 else 0
 
 
 cdef void iterate_until_stopped(AioContext *ctx, Frame *frame, int *stopping,
@@ -111,8 +100,8 @@ cdef class MainLoop(LoopCore):
         cdef int rc
         if not isinstance(fdmon, str):
             raise TypeError(f"fdmon is a str or None, not {type(fdmon).__name__}")
-        name = fdmon.encode()
-        rc = context_set_fdmon(self.ctx, name)
+        name = fdmon.encode("utf-8", "replace")
+        rc = context_set_fdmon(self.ctx, name) if b"\0" not in name else -EINVAL
         if rc == -EINVAL:
             raise ValueError(f"unknown fdmon {fdmon!r}; there are {', '.join(fdmons())}")
         check(rc, f"fdmon {fdmon!r}")
@@ -209,7 +198,7 @@ cdef class MainLoop(LoopCore):
             RuntimeError: the loop is closed, or another thread polls it.
             Exception: what a callback or the predicate raised.
         """
-        cdef int64_t timeout_ns = timeout_in_ns(timeout)
+        cdef int64_t timeout_ns = wait_ns(timeout)
         cdef int64_t end_ns = -1
         cdef int64_t left_ns = -1
         cdef bint was_looked = False
@@ -309,20 +298,16 @@ cdef class MainLoop(LoopCore):
 
         Raises:
             RuntimeError: the loop is closed.
-            ValueError: pid is not positive, or is watched already.
+            ValueError: pid is not positive, or too large, or is watched already.
             ChildProcessError: it is not a child of this process.
-            TypeError: callback is not callable.
+            TypeError: pid is no number, or callback is not callable.
         """
         cdef FdHandler watch
-        cdef long long number = operator.index(pid)
+        cdef int number = integer(pid, "pid", 1, 0x7fffffff)
         if callback is not None:
             check_callable(callback, "callback")
-        if number <= 0:
-            raise ValueError(f"pid {number} is not positive")
-        if number > 0x7fffffff:
-            raise ValueError(f"pid {number} is too large")
         self.check_open()
-        watch = child_set(self.ctx, <int> number, callback)
+        watch = child_set(self.ctx, number, callback)
         watch.f = self.held
         self.held.add(watch)
 
@@ -335,12 +320,13 @@ cdef class MainLoop(LoopCore):
         Raises:
             RuntimeError: the loop is closed.
             ValueError: there is no such signal, or it cannot be caught.
-            TypeError: callback is not callable.
+            TypeError: sig is no number, or callback is not callable.
         """
         cdef BottomHalf bh
-        cdef int signo = operator.index(sig)
+        cdef int signo = integer(sig, "signal", 1, 0x7fffffff)
+        check_callable(callback, "callback")
         self.check_open()
-        bh = bottom_half_new(self, check_callable(callback, "callback"))
+        bh = bottom_half_new(self, callback)
         if signal_trap(signo, bh.bh) < 0:
             raise ValueError(f"signal {signo} cannot be caught")
         bh.trapped_signal = signo
@@ -354,8 +340,10 @@ cdef class MainLoop(LoopCore):
 
         Raises:
             RuntimeError: the loop is closed.
+            ValueError: there is no such signal.
+            TypeError: sig is no number.
         """
-        cdef int signo = operator.index(sig)
+        cdef int signo = integer(sig, "signal", 1, 0x7fffffff)
         self.check_open()
         bh = self.traps.pop(signo, None)
         if bh is None:
@@ -449,9 +437,7 @@ cdef class MainLoop(LoopCore):
 
     @poll_max_ns.setter
     def poll_max_ns(self, ns):
-        cdef object number = operator.index(ns)
-        if number < 0 or number > INT64_MAX:
-            raise ValueError(f"poll_max_ns {number} is out of range")
+        cdef int64_t number = integer(ns, "poll_max_ns", 0, INT64_MAX)
         self.check_open()
         check(context_set_poll_params(self.ctx, number, 0, 0))
         self.busy_max_ns = number

@@ -6,17 +6,20 @@ import operator
 cimport cython
 from cpython.ref cimport Py_DECREF
 from libc.errno cimport EBUSY, EINVAL
-from libc.stdint cimport INT64_MAX, int64_t
+from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t
 
 from qemu_mainloop cimport timer as public
 from qemu_mainloop._core.context cimport context_timers
 from qemu_mainloop._core.dispatch cimport AnyFunction, runtime_register_callback
 from qemu_mainloop._core.clock cimport CLOCKS
+from qemu_mainloop._core.lock cimport lock_is_mine, lock_release
+from qemu_mainloop._core.mainloop cimport iothread_lock, main_context
 from qemu_mainloop._core.timer cimport (
     TimerCallback, timer_arm, timer_armed_for_ns, timer_create, timer_destroy, timer_disarm)
 from qemu_mainloop._objects.callback cimport (
     Frame, cell_clear, cell_new, cell_target, check_callable, frame_pop, frame_push, gil_count,
-    park, release_cell)
+    integer, park, release_cell)
+from qemu_mainloop._objects.iothread_lock cimport iothread_lock_take
 
 SCALE_NS = public.SCALE_NS
 SCALE_US = public.SCALE_US
@@ -39,9 +42,14 @@ cdef int clock_number(object clock) except -1:
     raise ValueError(f"{clock!r} is not a Clock")
 
 
-cdef int64_t in_ns(object when, long long scale) except? -1:
+cdef int64_t in_ns(object when, object scale) except? -1:
     # Saturates like the C API; Python's integers do not overflow on the way.
-    cdef object ns = when * scale
+    cdef object ns
+    try:
+        ns = operator.index(when)
+    except TypeError:
+        raise TypeError(f"a time is an int, not {type(when).__name__}") from None
+    ns *= scale
     if ns > INT64_MAX:
         return INT64_MAX
     return ns if ns > 0 else 0
@@ -76,6 +84,7 @@ cdef class Timer:
 
         Raises:
             RuntimeError: its loop is closed.
+            TypeError: when is no integer.
         """
         self.arm(in_ns(when, 1), False)
 
@@ -85,7 +94,12 @@ cdef class Timer:
         Raises:
             RuntimeError: its loop is closed.
             ValueError: scale is below 1.
+            TypeError: when or scale is no integer.
         """
+        try:
+            scale = operator.index(scale)
+        except TypeError:
+            raise TypeError(f"scale is an int, not {type(scale).__name__}") from None
         if scale < 1:
             raise ValueError(f"scale {scale} is below 1")
         self.arm(in_ns(when, scale), False)
@@ -95,6 +109,7 @@ cdef class Timer:
 
         Raises:
             RuntimeError: its loop is closed.
+            TypeError: when is no integer.
         """
         self.arm(in_ns(when, 1), True)
 
@@ -193,10 +208,11 @@ def clock_step(ns):
 
     Raises:
         RuntimeError: the clock runs, or this is a callback of a virtual timer.
-        ValueError: ns is negative.
+        ValueError: ns is negative, or does not fit 64 bits.
+        TypeError: ns is no integer.
         Exception: the first one that a callback raised.
     """
-    return advance(ns, True)
+    return advance(integer(ns, "ns", INT64_MIN, INT64_MAX), True)
 
 
 def clock_set(ns):
@@ -204,17 +220,24 @@ def clock_set(ns):
 
     Raises:
         RuntimeError: the clock runs, or this is a callback of a virtual timer.
-        ValueError: ns is in the clock's past.
+        ValueError: ns is in the clock's past, or does not fit 64 bits.
+        TypeError: ns is no integer.
         Exception: the first one that a callback raised.
     """
-    return advance(ns, False)
+    return advance(integer(ns, "ns", INT64_MIN, INT64_MAX), False)
 
 
 cdef object advance(int64_t ns, bint relative):
     cdef Frame frame
     cdef int64_t result
+    # Here and not below: this wait ends with Ctrl-C.
+    cdef bint took = main_context != NULL and not lock_is_mine(&iothread_lock)
+    if took:
+        iothread_lock_take(-1)
     frame_push(&frame)
     result = public.qemu_clock_step(ns) if relative else public.qemu_clock_set(ns)
+    if took:
+        lock_release(&iothread_lock)
     frame_pop(&frame)
     if result == -EBUSY:
         raise RuntimeError("the virtual clock runs, or one of its timers does")

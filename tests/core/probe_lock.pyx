@@ -4,10 +4,15 @@ from libc.stdint cimport int64_t
 from libc.string cimport memset
 
 from qemu_mainloop._core.lock cimport (
-    FifoLock, lock_acquire, lock_init, lock_is_held, lock_is_mine, lock_is_wanted, lock_release,
-    lock_repair)
+    FifoLock, lock_acquire, lock_acquire_asking, lock_init, lock_is_held, lock_is_mine,
+    lock_is_wanted, lock_release, lock_repair)
 from qemu_mainloop._sys.atomic cimport atomic_load_int, cpu_relax
 from qemu_mainloop._sys.clock cimport clock_monotonic_ns
+
+
+cdef bint ask(void *arg) noexcept nogil:
+    with gil:
+        return bool((<object> arg)())
 
 
 cdef class Lock:
@@ -21,6 +26,14 @@ cdef class Lock:
         cdef int rc
         with nogil:
             rc = lock_acquire(&self.lock, timeout_ns)
+        return rc
+
+    def acquire_asking(self, question, int64_t timeout_ns=-1):
+        """question() is asked now and then; true gives up."""
+        cdef void *arg = <void *> question
+        cdef int rc
+        with nogil:
+            rc = lock_acquire_asking(&self.lock, timeout_ns, ask, arg)
         return rc
 
     def release(self):
