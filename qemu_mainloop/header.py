@@ -9,18 +9,25 @@ and the iothread lock is held only inside ``main_loop_wait()`` and between
 import signal as _signal
 
 from qemu_mainloop._objects import header_calls as _calls
+from qemu_mainloop._objects.bottom_half import BottomHalf as _BottomHalf
 from qemu_mainloop._objects.loop import main_loop as _main_loop
 
 SIG_IPI = int(getattr(_signal, "SIGUSR1", 0))
 
 
-def _bind(func, opaque):
+def _bind(func, opaque, name):
     """func(opaque) as a callable without arguments; None stays None."""
     if func is None:
         return None
     if not callable(func):
-        raise TypeError(f"a callback must be callable, not {type(func).__name__}")
+        raise TypeError(f"{name} must be callable, not {type(func).__name__}")
     return lambda: func(opaque)
+
+
+def _bottom_half(bh):
+    if not isinstance(bh, _BottomHalf):
+        raise TypeError(f"bh is a BottomHalf, not {type(bh).__name__}")
+    return bh
 
 
 def qemu_init_main_loop():
@@ -59,11 +66,12 @@ def qemu_set_fd_handler2(fd, fd_read_poll, fd_read, fd_write, opaque):
         OSError: it is not open, or is a wait object.
         TypeError: a callback is not callable.
     """
+    can_read = _bind(fd_read_poll, opaque, "fd_read_poll")
     _main_loop().set_fd_handler(
         fd,
-        _bind(fd_read, opaque),
-        _bind(fd_write, opaque),
-        can_read=_bind(fd_read_poll, opaque) if fd_read is not None else None,
+        _bind(fd_read, opaque, "fd_read"),
+        _bind(fd_write, opaque, "fd_write"),
+        can_read=can_read if fd_read is not None else None,
     )
     return 0
 
@@ -80,28 +88,47 @@ def qemu_bh_new(cb, opaque):
         TypeError: cb is not callable.
     """
     if cb is None:
-        raise TypeError("a callback must be callable, not NoneType")
-    return _main_loop().bh_new(_bind(cb, opaque))
+        raise TypeError("cb must be callable, not NoneType")
+    return _main_loop().bh_new(_bind(cb, opaque, "cb"))
 
 
 def qemu_bh_schedule(bh):
-    """Run it in this or the next bottom-half phase."""
-    bh.schedule()
+    """Run it in this or the next bottom-half phase.
+
+    Raises:
+        RuntimeError: it is deleted.
+        TypeError: bh is no BottomHalf.
+    """
+    _bottom_half(bh).schedule()
 
 
 def qemu_bh_schedule_idle(bh):
-    """Run it within 10 ms."""
-    bh.schedule_idle()
+    """Run it within 10 ms.
+
+    Raises:
+        RuntimeError: it is deleted.
+        TypeError: bh is no BottomHalf.
+    """
+    _bottom_half(bh).schedule_idle()
 
 
 def qemu_bh_cancel(bh):
-    """Take the schedule back."""
-    bh.cancel()
+    """Take the schedule back.
+
+    Raises:
+        RuntimeError: it is deleted.
+        TypeError: bh is no BottomHalf.
+    """
+    _bottom_half(bh).cancel()
 
 
 def qemu_bh_delete(bh):
-    """Cancel it and give it up."""
-    bh.delete()
+    """Cancel it and give it up; a second call does nothing.
+
+    Raises:
+        TypeError: bh is no BottomHalf.
+    """
+    _bottom_half(bh).delete()
 
 
 def qemu_bh_poll():

@@ -4,7 +4,8 @@
 from libc.stdint cimport uint32_t
 
 from qemu_mainloop cimport iohandler, main_loop
-from qemu_mainloop._objects.callback cimport Frame, check, frame_pop, frame_push
+from qemu_mainloop._objects.callback cimport (
+    Frame, check, descriptor_of, frame_pop, frame_push, integer)
 
 cdef extern from *:
     """
@@ -30,16 +31,18 @@ def bh_poll():
     return check(rc, "qemu_bh_poll")
 
 
-def bh_update_timeout(uint32_t timeout):
-    main_loop.qemu_bh_update_timeout(&timeout)
-    return timeout
+def bh_update_timeout(timeout):
+    cdef uint32_t ms = <uint32_t> integer(timeout, "timeout", 0, 0xffffffff)
+    main_loop.qemu_bh_update_timeout(&ms)
+    return ms
 
 
 cdef int fill_set(iohandler.fd_set *to, object members) except -1:
     cdef int fd
     fd_zero(to)
-    for fd in members:
-        if not 0 <= fd < SET_SIZE:
+    for member in members:
+        fd = descriptor_of(member)
+        if fd >= SET_SIZE:
             raise ValueError(f"descriptor {fd} does not fit an fd_set")
         fd_add(fd, to)
     return 0
@@ -64,19 +67,20 @@ def iohandler_fill(set readfds, set writefds, set xfds):
     return nfds
 
 
-def iohandler_poll(readfds, writefds, xfds, int rc):
+def iohandler_poll(readfds, writefds, xfds, rc):
     cdef iohandler.fd_set r, w, x
+    cdef int ready = integer(rc, "rc", -0x80000000, 0x7fffffff)
     cdef Frame frame
     fill_set(&r, readfds)
     fill_set(&w, writefds)
     fill_set(&x, xfds)
     frame_push(&frame)
-    iohandler.qemu_iohandler_poll(&r, &w, &x, rc)
+    iohandler.qemu_iohandler_poll(&r, &w, &x, ready)
     frame_pop(&frame)
 
 
-def fd_register(int fd):
-    iohandler.qemu_fd_register(fd)
+def fd_register(f):
+    iohandler.qemu_fd_register(descriptor_of(f))
 
 
 def lock_is_mine():

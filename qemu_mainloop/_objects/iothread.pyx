@@ -22,6 +22,8 @@ cdef class IOThread:
 
     Raises:
         OSError: there are no threads or descriptors left.
+        TypeError: name is no str.
+        ValueError: it has a null character.
     """
 
     cdef Thread *thread
@@ -36,7 +38,9 @@ cdef class IOThread:
             raise RuntimeError(f"{self!r} is initialised already")
         if not isinstance(name, str):
             raise TypeError(f"name is a str, not {type(name).__name__}")
-        check(iothread_new(&self.thread, name.encode()), "new IOThread")
+        if "\0" in name:
+            raise ValueError(f"name {name!r} has a null character")
+        check(iothread_new(&self.thread, name.encode("utf-8", "replace")), "new IOThread")
         self.name_ = name
         self.generation = fork_generation
         self.its_loop = loop_of_context(iothread_context(self.thread))
