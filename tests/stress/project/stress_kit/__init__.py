@@ -1,0 +1,1 @@
+"""C threads that stress loops, built against the installed package."""
