@@ -53,7 +53,7 @@ cdef struct QEMUBH "QEMUBH":
     bint oneshot            # free it once it has run
     bint in_runtime
     uint64_t last_pass      # the loop's: the iteration that ran it last
-    int64_t made_in         # the iteration before which it was made, or in which
+    int64_t made_in         # the last phase that had begun when it was made
     BHCallback cb
     void *opaque
     BHCallback release      # called with opaque when nothing refers to it; or NULL
@@ -70,7 +70,7 @@ cdef struct BHQueue:
     QEMUBH *tail
     QEMUBH *later           # ran in this pass, scheduled again: the next one's
     QEMUBH *later_tail
-    int64_t pass_           # the number of the last phase begun; read by any thread
+    int64_t phase           # counts the phases begun; read by any thread
     QEMUBH *all
     int count
     Mutex lock              # guards all and count

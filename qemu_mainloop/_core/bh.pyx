@@ -20,7 +20,7 @@ cdef void bh_queue_init(BHQueue *q, Wakeup *wakeup) noexcept nogil:
     q.top = q.unlinked = q.newer = q.head = q.tail = NULL
     q.later = q.later_tail = q.all = NULL
     q.count = 0
-    q.pass_ = 0
+    q.phase = 0
     q.wakeup = wakeup
     mutex_init(&q.lock)
 
@@ -36,7 +36,7 @@ cdef QEMUBH *bh_new(BHQueue *q, BHCallback cb, void *opaque, BHCallback release,
     bh.queue = q
     bh.oneshot = oneshot
     bh.in_runtime = runtime_owns(<AnyFunction> cb)
-    bh.made_in = atomic_load_i64(&q.pass_)
+    bh.made_in = atomic_load_i64(&q.phase)
     mutex_lock(&q.lock)
     bh.all_next = q.all
     if q.all != NULL:
@@ -205,8 +205,8 @@ cdef void put_later(BHQueue *q, QEMUBH *bh) noexcept nogil:
 
 # One-shots wait for the next phase.  Others that were made in this one run at once, but
 # a chain of new ones must not hold the phase for ever.
-cdef bint is_too_fresh(const QEMUBH *bh, uint64_t pass_, int *fresh) noexcept nogil:
-    if bh.made_in < <int64_t> pass_:
+cdef bint is_too_fresh(const QEMUBH *bh, int64_t phase, int *fresh) noexcept nogil:
+    if bh.made_in < phase:
         return False
     fresh[0] += 1
     return bh.oneshot or fresh[0] > MOST_FRESH
@@ -220,7 +220,10 @@ cdef bint bh_run(BHQueue *q, uint64_t pass_, Dispatch *d) noexcept nogil:
     cdef int state
     cdef int fresh = 0
     cdef bint progress = False
-    atomic_store_i64(&q.pass_, <int64_t> pass_)
+    # Not the iteration's number: one that is nested before our phase has a later one, but
+    # what is made between the two has waited for this phase.
+    cdef int64_t phase = q.phase + 1
+    atomic_store_i64(&q.phase, phase)
     if q.later != NULL:
         take_later(q)
     while True:
@@ -232,7 +235,7 @@ cdef bint bh_run(BHQueue *q, uint64_t pass_, Dispatch *d) noexcept nogil:
         q.head = bh.next                                             # L2
         if drop_if_void(q, bh):
             continue
-        if bh.last_pass >= pass_ or is_too_fresh(bh, pass_, &fresh):
+        if bh.last_pass >= pass_ or is_too_fresh(bh, phase, &fresh):
             put_later(q, bh)
             continue
         bh.last_pass = pass_

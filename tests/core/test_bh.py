@@ -294,6 +294,15 @@ def test_one_shots_wait_for_the_next_phase(queue, ran):
     assert queue.count == 1
 
 
+def test_a_one_shot_made_between_a_nested_phase_and_the_outer_one_runs_in_that(queue, ran, nodes):
+    """It had waited one iteration more, because the nested one had the greater number."""
+    nodes[0].schedule()
+    queue.run()                                       # nested in a descriptor's callback
+    queue.new(lambda: ran.append("shot"), oneshot=True).schedule()
+    queue.run_nested()                                # the outer one's, with no greater number
+    assert ran == [0, "shot"]
+
+
 def test_a_one_shot_is_released_after_it_has_run(queue):
     """Its opaque may be gone after release."""
     order = []
