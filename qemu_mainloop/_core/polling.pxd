@@ -1,5 +1,7 @@
 # Polling callbacks: called once an iteration, before the timeout is computed.
 
+from libc.stdint cimport uint64_t
+
 from qemu_mainloop._core.dispatch cimport Dispatch
 from qemu_mainloop._core.wakeup cimport Wakeup
 from qemu_mainloop._sys.thread cimport Mutex
@@ -14,12 +16,13 @@ cdef struct PollingNode:
     ReleaseCallback release      # called with opaque when nothing refers to it; or NULL
     bint in_runtime
     bint removed
-    bint is_new                  # added during the walk: the next one's
+    uint64_t made_in             # the last walk that had begun when it was added
 
 cdef struct PollingList:
     PollingNode *first           # in the order of registration, removed ones included
     int count                    # of those not removed; read without the lock
     int walks                    # on the stack of the polling thread
+    uint64_t walk                # counts the walks begun
     Mutex *lock                  # the context's
     Wakeup *wakeup
 

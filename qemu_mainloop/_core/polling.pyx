@@ -1,6 +1,7 @@
 # Polling callbacks.
 
 from libc.errno cimport ENOMEM
+from libc.stdint cimport uint64_t
 from libc.stdlib cimport calloc, free
 
 from qemu_mainloop._core.dispatch cimport (
@@ -13,6 +14,7 @@ from qemu_mainloop._sys.thread cimport mutex_lock, mutex_unlock
 cdef void polling_init(PollingList *list, Mutex *lock, Wakeup *wakeup) noexcept nogil:
     list.first = NULL
     list.walks = list.count = 0
+    list.walk = 0
     list.lock = lock
     list.wakeup = wakeup
 
@@ -28,7 +30,7 @@ cdef int polling_add(PollingList *list, PollingCallback func, void *opaque,
     node.release = release
     node.in_runtime = runtime_owns(<AnyFunction> func)
     mutex_lock(list.lock)
-    node.is_new = list.walks > 0
+    node.made_in = list.walk
     link = &list.first
     while link[0] != NULL:
         link = &link[0].next
@@ -46,7 +48,6 @@ cdef PollingNode *unlink_removed(PollingList *list) noexcept nogil:
     cdef PollingNode **link = &list.first
     while link[0] != NULL:
         node = link[0]
-        node.is_new = False
         if node.removed:
             link[0] = node.next
             node.next = gone
@@ -86,15 +87,19 @@ cdef bint polling_remove(PollingList *list, PollingCallback func, void *opaque) 
 
 
 cdef bint polling_run(PollingList *list, Dispatch *d) noexcept nogil:
-    # Nodes stay linked while a walk is on, so that a callback may remove any.
+    # Nodes stay linked while a walk is on, so that a callback may remove any.  One that is
+    # added meanwhile is the next iteration's, which may be one nested in this.
     cdef PollingNode *node
     cdef PollingNode *gone = NULL
     cdef bint must_not_block = False
+    cdef uint64_t walk
     mutex_lock(list.lock)
     list.walks += 1
+    list.walk += 1
+    walk = list.walk
     node = list.first
     while node != NULL:
-        if not node.removed and not node.is_new:
+        if not node.removed and node.made_in < walk:
             mutex_unlock(list.lock)
             dispatch_switch(d, node.in_runtime)
             if node.func(node.opaque):
