@@ -224,8 +224,9 @@ cdef int64_t step_advance(int64_t ns, bint relative, Dispatch *d) noexcept nogil
         mutex_unlock(&clocks_lock)
         run_here(instant_ns, turn, d)
         mutex_lock(&clocks_lock)
-        if dispatch_forked(d) or enabled_clocks[VIRTUAL]:
-            # A callback forked, or started the clock: it is not ours any more.
+        if dispatch_forked(d) or enabled_clocks[VIRTUAL] or clock_virtual_now() != virtual_ns:
+            # A callback forked, or started the clock, be it for a while, or another thread
+            # stepped it: it is not ours any more, and must not go back.
             target_ns = clock_virtual_now()
             mutex_unlock(&clocks_lock)
             return target_ns
