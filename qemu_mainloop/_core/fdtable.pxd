@@ -10,7 +10,7 @@
 # ten times costs one system call.  A removal is applied at once where it can be, so
 # that the peer of a socket that is closed next sees the end at once.
 
-from libc.stdint cimport int64_t, uint32_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from qemu_mainloop._core.fdmon cimport FDMon, FDReady
 from qemu_mainloop._core.wakeup cimport Wakeup
@@ -43,7 +43,6 @@ cdef struct FdHandler:
     int watched              # what it was watched for when it was reported
     int revents              # reported, not yet dispatched
     bint is_ready            # in the list of ready ones
-    bint write_due           # io_write is to follow the io_read that runs
     int calls                # since it was last verified
     FdHandler *ready_next
     FdHandler *gate_next     # the list of those with can_read, under the lock
@@ -78,6 +77,7 @@ cdef struct FdTable:
     uint32_t last_tag
     FdHandler *gates         # those with can_read
     int gate_count           # read without the lock
+    uint64_t looks           # counts what was looked at: reports, none included
     FdHandler *ready_first
     FdHandler *ready_last
     FdHandler *retired       # removed, a dispatch may still see it

@@ -1,6 +1,7 @@
 # fd handlers: registering, asking, dispatching.
 
 from libc.errno cimport EBADF, EBUSY, ENOMEM
+from libc.stdint cimport uint64_t
 from libc.stdlib cimport calloc, free
 
 from qemu_mainloop._core.dispatch cimport (
@@ -259,6 +260,7 @@ cdef bint fd_table_ask(FdTable *t, Dispatch *d) noexcept nogil:
 cdef void fd_table_collect(FdTable *t, int n) noexcept nogil:
     cdef int i
     cdef bint stale = False
+    t.looks += 1
     mutex_lock(t.lock)
     for i in range(n):
         stale = collect_one(t, &t.reports[i]) or stale
@@ -306,7 +308,6 @@ cdef bint collect_one(FdTable *t, const FDReady *r) noexcept nogil:
         else:
             t.ready_last.ready_next = h
         t.ready_last = h
-    h.write_due = False
     return False
 
 
@@ -323,6 +324,7 @@ cdef int fd_table_dispatch(FdTable *t, Dispatch *d, bint *progress) noexcept nog
     cdef FdHandler *h
     cdef int revents
     cdef bint reads, writes
+    cdef uint64_t looks
     cdef int descriptors = 0
     while t.ready_first != NULL:
         h = t.ready_first
@@ -345,15 +347,13 @@ cdef int fd_table_dispatch(FdTable *t, Dispatch *d, bint *progress) noexcept nog
         if h.kind <= FD_WAIT_OBJECT:
             descriptors += 1
         if reads:
-            # The part for writing waits in the node: a nested iteration that serves it,
-            # or finds it not ready any more, clears it.
-            h.write_due = writes
+            looks = t.looks
             dispatch_switch(d, h.in_runtime)
             h.io_read(h.opaque)
             if dispatch_forked(d):
                 return descriptors
-            writes = h.write_due
-        h.write_due = False
+            # A nested iteration that has looked anew has served it, or found it not ready.
+            writes = writes and t.looks == looks
         if writes and not atomic_load_acquire_int(&h.removed):
             dispatch_switch(d, h.in_runtime)
             h.io_write(h.opaque)
@@ -364,11 +364,11 @@ cdef int fd_table_dispatch(FdTable *t, Dispatch *d, bint *progress) noexcept nog
 
 cdef void fd_table_forget(FdTable *t) noexcept nogil:
     cdef FdHandler *h
+    t.looks += 1
     while t.ready_first != NULL:
         h = t.ready_first
         t.ready_first = h.ready_next
         h.is_ready = False
-        h.write_due = False
 
 
 cdef void fd_table_repair(FdTable *t) noexcept nogil:
@@ -380,7 +380,6 @@ cdef void fd_table_repair(FdTable *t) noexcept nogil:
         h = t.slots[fd].handler
         if h != NULL:
             h.is_ready = False
-            h.write_due = False
 
 
 cdef void fd_table_destroy(FdTable *t) noexcept nogil:
