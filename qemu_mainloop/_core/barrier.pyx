@@ -9,6 +9,7 @@ from qemu_mainloop._core.dispatch cimport (
     AnyFunction, Dispatch, dispatch_begin, dispatch_end, dispatch_switch, runtime_owns,
     runtime_resume, runtime_suspend)
 from qemu_mainloop._core.fork cimport fork_generation
+from qemu_mainloop._core.iteration cimport iteration_thread_number
 from qemu_mainloop._core.lock cimport lock_is_mine
 from qemu_mainloop._sys.atomic cimport atomic_load_acquire_size
 from qemu_mainloop._sys.errno cimport EDEADLK
@@ -66,10 +67,11 @@ cdef int barrier_run(AioContext *ctx, BHCallback cb, void *opaque) noexcept nogi
     cdef QEMUBH *bh
     cdef uintptr_t poller
     poller = atomic_load_acquire_size(&ctx.wakeup.poller)
-    if poller == 0:
-        poller = atomic_load_acquire_size(&ctx.last_poller)
     if poller == thread_self():
         return -EDEADLK
+    if poller == 0 and iteration_thread_number() != 0:
+        if atomic_load_acquire_size(&ctx.last_poller) == iteration_thread_number():
+            return -EDEADLK
     if ctx.iothread_lock != NULL and lock_is_mine(ctx.iothread_lock):
         return -EDEADLK
     b = <Barrier *> malloc(sizeof(Barrier))

@@ -74,7 +74,7 @@ cdef struct AioContext "AioContext":
     Mutex lock
     int references
     int generation               # of forks: whose kernel objects these are
-    uintptr_t last_poller        # the thread of the last iteration; 0: there was none
+    uintptr_t last_poller        # the last iteration's iteration_thread_number; 0: none yet
     int depth                    # iterations of this context on the stack
     uint64_t pass_               # the number of the last iteration begun
     const char *named_fdmon      # NULL: the best there is

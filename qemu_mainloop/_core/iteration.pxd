@@ -1,7 +1,7 @@
 # One iteration over a context.  The phases are in docs/iteration.md, in the same words
 # as the functions of iteration.pyx.
 
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uintptr_t
 
 from qemu_mainloop._core.context cimport AioContext, Driver
 
@@ -12,6 +12,8 @@ cdef struct Outcome:
 
 # The innermost one that this thread is in an iteration of.
 cdef AioContext *iteration_current() noexcept nogil
+# A name of the calling thread that no other has or will have; 0: it never ran an iteration.
+cdef uintptr_t iteration_thread_number() noexcept nogil
 
 # One iteration.  timeout_ns: 0 does not block, < 0 is without end.  driver: NULL, or
 # the caller's.

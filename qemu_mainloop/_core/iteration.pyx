@@ -1,6 +1,7 @@
 # One iteration over a context; the phases are docs/iteration.md's.
 
 from libc.errno cimport EBUSY, EINTR
+from libc.stdint cimport uintptr_t
 
 from qemu_mainloop._core.bh cimport bh_queue_is_empty, bh_run, bh_timeout_ns
 from qemu_mainloop._core.clock cimport CLOCKS, HOST, NEVER_NS, REALTIME, VIRTUAL
@@ -21,7 +22,8 @@ from qemu_mainloop._core.timer cimport timer_list_run
 from qemu_mainloop._core.wakeup cimport (
     wakeup_accept, wakeup_end_sleep, wakeup_is_notified, wakeup_prepare_sleep)
 from qemu_mainloop._sys.atomic cimport (
-    atomic_load_i64, atomic_load_int, atomic_store_i64, atomic_store_release_size)
+    atomic_add_seq_int, atomic_load_i64, atomic_load_int, atomic_store_i64,
+    atomic_store_release_size)
 from qemu_mainloop._sys.clock cimport clock_monotonic_ns
 from qemu_mainloop._sys.notifier cimport notifier_set
 from qemu_mainloop._sys.thread cimport mutex_lock, mutex_unlock, thread_self
@@ -30,11 +32,16 @@ cdef extern from *:
     """
     #if defined(_MSC_VER)
     static __declspec(thread) struct AioContext *qml_current;
+    static __declspec(thread) uintptr_t qml_number;
     #else
     static __thread struct AioContext *qml_current;
+    static __thread uintptr_t qml_number;
     #endif
     """
     AioContext *current "qml_current"
+    uintptr_t number "qml_number"
+
+cdef int numbers = 0
 
 cdef int run_order[CLOCKS]
 run_order[:] = [VIRTUAL, REALTIME, HOST]
@@ -42,6 +49,16 @@ run_order[:] = [VIRTUAL, REALTIME, HOST]
 
 cdef AioContext *iteration_current() noexcept nogil:
     return current
+
+
+cdef uintptr_t iteration_thread_number() noexcept nogil:
+    return number
+
+
+cdef void take_number() noexcept nogil:
+    # The system gives the name of a thread that is over to the next one; this it does not.
+    global number
+    number = <uintptr_t> (atomic_add_seq_int(&numbers, 1) + 1)
 
 
 # ---- beginning and ending
@@ -84,7 +101,9 @@ cdef int enter(AioContext *ctx, Iteration *it) noexcept nogil:
     it.outer = current
     current = ctx
     atomic_store_release_size(&ctx.timers.home, thread_self())
-    atomic_store_release_size(&ctx.last_poller, thread_self())
+    if number == 0:
+        take_number()
+    atomic_store_release_size(&ctx.last_poller, number)
     it.took_lock = ctx.iothread_lock != NULL and not lock_is_mine(ctx.iothread_lock)
     if it.took_lock and not sleep_take_lock(ctx, it, True):
         it.took_lock = False

@@ -1,0 +1,78 @@
+"""aio_wait_bh_oneshot() was refused to a thread that never polled the context.
+
+A thread that had polled it was over, and the system had given its name to the new one.
+"""
+
+import ctypes
+import threading
+
+import pytest
+
+import qemu_mainloop as q
+from qemu_mainloop import aio
+
+pytestmark = pytest.mark.timeout(60)
+CALLBACK = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+
+
+def c_function(name, result, *arguments):
+    """A function of the public C API."""
+    capsule = aio.__pyx_capi__[name]
+    name_of = ctypes.pythonapi.PyCapsule_GetName
+    name_of.restype, name_of.argtypes = ctypes.c_char_p, [ctypes.py_object]
+    pointer_of = ctypes.pythonapi.PyCapsule_GetPointer
+    pointer_of.restype, pointer_of.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
+    return ctypes.CFUNCTYPE(result, *arguments)(pointer_of(capsule, name_of(capsule)))
+
+
+barrier = c_function("aio_wait_bh_oneshot", ctypes.c_int, ctypes.c_void_p, CALLBACK,
+                     ctypes.c_void_p)
+main_context = c_function("qemu_get_aio_context", ctypes.c_void_p)
+
+
+def poll_in_a_thread(loop):
+    """The name of a thread that polled loop and is over."""
+    names = []
+    thread = threading.Thread(
+        target=lambda: names.append((loop.run_until(lambda: True), threading.get_ident())))
+    thread.start()
+    thread.join(20)
+    return names[0][1]
+
+
+def barrier_in_a_thread(loop):
+    """Polls only once the barrier waits: its answer, and the thread's name."""
+    answers = []
+    before = loop.info()["bottom_halves"]
+    waiter = threading.Thread(
+        target=lambda: answers.append(barrier(main_context(), CALLBACK(), None)))
+    waiter.start()
+    name = waiter.ident
+    while loop.info()["bottom_halves"] == before and not answers:
+        pass
+    while not answers:
+        loop.wait(True)
+    waiter.join()
+    return answers[0], name
+
+
+def test_the_barrier_waits_for_whoever_polls_next():
+    loop = q.main_loop()
+    for _ in range(100):
+        used = poll_in_a_thread(loop)
+        answer, name = barrier_in_a_thread(loop)
+        assert answer == 0
+        if name == used:
+            break
+    else:
+        pytest.fail("no name was used twice")
+    loop.close()
+
+
+def test_it_is_refused_to_the_thread_that_polled_last():
+    loop = q.main_loop()
+    loop.run_until(lambda: True)
+    loop.notify()
+    loop.wait(True)
+    assert barrier(main_context(), CALLBACK(), None) < 0
+    loop.close()
