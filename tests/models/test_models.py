@@ -18,6 +18,7 @@ IS_LARGE = os.environ.get("QEMU_MAINLOOP_MODELS") == "large"
 LOST = "no wake-up was lost"
 LATE = "no notify returns over a sleeper"
 CYCLE = "acceptance cycle"
+NOT_RUN = "a run follows every schedule"
 
 GOOD = [
     ("notify.pml", "BLOCKING NOTIFIERS=2 ROUNDS=2", False),
@@ -30,8 +31,14 @@ GOOD = [
     ("notify.pml", "POLLING NOTIFIERS=0 WITH_KICKER", True),
     ("notify.pml", "FOREIGN NOTIFIERS=1 WITH_KICKER", False),
     ("notify.pml", "FOREIGN NOTIFIERS=0 WITH_KICKER WITH_CHANGER", False),
+    ("bh.pml", "PRODUCERS=2", False),
+    ("bh.pml", "PRODUCERS=2 WITH_CANCEL WITH_IDLE", False),
+    ("bh.pml", "PRODUCERS=1 HANDLER SELF", False),
 ]
 LARGE = [
+    ("bh.pml", "SHARED=2", False),
+    ("bh.pml", "DELETES", False),
+    ("bh.pml", "ONESHOT", False),
     ("notify.pml", "BLOCKING NOTIFIERS=1 WITH_KICKER WITH_CHANGER", False),
     ("notify.pml", "HOSTED NOTIFIERS=1 WITH_KICKER WITH_CHANGER", False),
     ("notify.pml", "POLLING NOTIFIERS=1 WITH_KICKER", True),
@@ -50,6 +57,14 @@ BROKEN = [
     ("notify.pml", "HOST_NO_LOOK HOSTED NOTIFIERS=0 WITH_KICKER", False, LOST),
     ("notify.pml", "EMPTY_REPORT POLLING NOTIFIERS=0 WITH_KICKER", True, CYCLE),
     ("notify.pml", "FOREIGN_LATE FOREIGN NOTIFIERS=0 WITH_KICKER", False, LOST),
+    ("bh.pml", "SKIP_FENCE", False, NOT_RUN),
+    ("bh.pml", "FREE_LATE", False, NOT_RUN),
+    ("bh.pml", "KICK_FIRST PRODUCERS=1", False, NOT_RUN),
+    ("bh.pml", "PUSH_TWICE WITH_CANCEL ROUNDS=2", False, "in the queue at most once"),
+    ("bh.pml", "LOOK_AND_SET WITH_CANCEL", False, "a run for each schedule, and no other"),
+    ("bh.pml", "DELETE_AT_ONCE DELETES", False, "nobody touches a freed one"),
+    ("bh.pml", "TOUCH_AFTER ONESHOT", False, "nobody touches a freed one"),
+    ("bh.pml", "FORGET_LATER SELF PRODUCERS=1", False, NOT_RUN),
 ]
 
 
