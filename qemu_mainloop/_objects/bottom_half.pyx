@@ -9,7 +9,7 @@ from qemu_mainloop._core.context cimport context_bhs
 from qemu_mainloop._core.dispatch cimport AnyFunction, runtime_register_callback
 from qemu_mainloop._core.signals cimport signal_untrap
 from qemu_mainloop._objects.callback cimport (
-    cell_clear, cell_new, cell_target, check_callable, gil_count, park, release_cell)
+    cell_give, cell_new, cell_target, check_callable, gil_count, park, release_cell)
 
 
 @cython.final
@@ -26,8 +26,12 @@ cdef class BottomHalf:
         raise TypeError("a BottomHalf is made by MainLoop.bh_new()")
 
     def __dealloc__(self):
-        cell_clear(self.cell)
-        self.give_up()
+        with cython.critical_section(self.guard):
+            if self.cell is not None:
+                self.cell.target = NULL
+            self.give_up()
+
+    # This and what follows up to the methods: in the guard's critical section.
 
     cdef void give_up(self) noexcept:
         cdef QEMUBH *bh = self.bh
@@ -39,10 +43,20 @@ cdef class BottomHalf:
         bh_delete(bh)
 
     cdef int check_usable(self) except -1:
+        if self.core is None:
+            raise RuntimeError("a BottomHalf is made by MainLoop.bh_new()")
         self.core.check_open()
         if self.bh == NULL:
-            raise RuntimeError(f"{self!r} is deleted")
+            raise RuntimeError("the BottomHalf is deleted")
         return 0
+
+    cdef void let_go(self) noexcept:
+        # The loop keeps it no longer; whoever calls this has a reference.
+        self.cell.kept = False
+        self.core.held.discard(self)
+
+    cdef bint will_run(self) noexcept:
+        return self.bh != NULL and not self.core.closed and bh_is_scheduled(self.bh)
 
     def schedule(self):
         """Run it in this or the next bottom-half phase, once however often this is called.
@@ -50,10 +64,11 @@ cdef class BottomHalf:
         Raises:
             RuntimeError: it is deleted, or its loop is closed.
         """
-        if self.bh == NULL or self.core.closed:
-            self.check_usable()
-        with cython.critical_section(self):
+        with cython.critical_section(self.guard):
+            if self.bh == NULL or self.core.closed:
+                self.check_usable()
             self.core.held.add(self)
+            self.cell.kept = True
             bh_schedule(self.bh)
 
     def schedule_idle(self):
@@ -62,9 +77,10 @@ cdef class BottomHalf:
         Raises:
             RuntimeError: it is deleted, or its loop is closed.
         """
-        self.check_usable()
-        with cython.critical_section(self):
+        with cython.critical_section(self.guard):
+            self.check_usable()
             self.core.held.add(self)
+            self.cell.kept = True
             bh_schedule_idle(self.bh)
 
     def cancel(self):
@@ -73,22 +89,26 @@ cdef class BottomHalf:
         Raises:
             RuntimeError: it is deleted, or its loop is closed.
         """
-        self.check_usable()
-        with cython.critical_section(self):
+        with cython.critical_section(self.guard):
+            self.check_usable()
             bh_cancel(self.bh)
-            self.core.held.discard(self)
+            self.let_go()
 
     def delete(self):
         """Cancel it and give it up; a second call does nothing."""
-        with cython.critical_section(self):
-            self.callback = None
-            self.give_up()
-            self.core.held.discard(self)
+        cdef object _dropped             # after the section
+        with cython.critical_section(self.guard):
+            if self.core is not None:
+                _dropped = self.callback
+                self.callback = None
+                self.give_up()
+                self.let_go()
 
     @property
     def scheduled(self):
         """Will it run?"""
-        return self.bh != NULL and not self.core.closed and bh_is_scheduled(self.bh)
+        with cython.critical_section(self.guard):
+            return self.will_run()
 
     @property
     def loop(self):
@@ -96,22 +116,29 @@ cdef class BottomHalf:
         return self.core
 
     def __repr__(self):
-        if self.bh == NULL:
+        cdef object callback
+        cdef bint deleted, scheduled
+        with cython.critical_section(self.guard):
+            deleted = self.bh == NULL
+            scheduled = self.will_run()
+            callback = self.callback
+        if deleted:
             return "<BottomHalf deleted>"
-        return f"<BottomHalf {self.callback!r}{' scheduled' if self.scheduled else ''}>"
+        return f"<BottomHalf {callback!r}{' scheduled' if scheduled else ''}>"
 
 
 cdef void run(void *opaque) noexcept:
     # The GIL is held; see callback.pyx.
-    cdef BottomHalf self = cell_target(<Cell> opaque)
-    cdef object callback
+    cdef Cell cell = <Cell> opaque
+    cdef BottomHalf self
+    cdef object callback = None
     gil_count()
-    if self is None:
-        return
-    with cython.critical_section(self):
-        if self.bh == NULL or not bh_is_scheduled(self.bh):
-            self.core.held.discard(self)
-        callback = self.callback
+    with cython.critical_section(cell.guard):
+        self = cell_target(cell)
+        if self is not None:
+            callback = self.callback
+            if not self.trapped_signal and not self.will_run():
+                self.let_go()
     if callback is None:
         return
     try:
@@ -123,14 +150,16 @@ cdef void run(void *opaque) noexcept:
 cdef BottomHalf bottom_half_new(LoopCore loop, object callback):
     cdef BottomHalf self = BottomHalf.__new__(BottomHalf)
     self.core = loop
+    self.guard = loop.guard
     self.callback = check_callable(callback, "a bottom half's callback")
-    self.cell = cell_new(self)
-    loop.check_open()                    # allocating may have run anything
-    self.bh = bh_new(context_bhs(loop.ctx), <BHCallback> <void *> run, <void *> self.cell,
-                     release_cell, False)
-    if self.bh == NULL:
-        Py_DECREF(self.cell)
-        raise MemoryError
+    self.cell = cell_new(self, loop.guard)
+    with cython.critical_section(self.guard):
+        loop.check_open()                # allocating may have run anything
+        self.bh = bh_new(context_bhs(loop.ctx), <BHCallback> <void *> run,
+                         cell_give(self.cell), release_cell, False)
+        if self.bh == NULL:
+            Py_DECREF(self.cell)
+            raise MemoryError
     return self
 
 

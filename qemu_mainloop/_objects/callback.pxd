@@ -1,9 +1,20 @@
 # Where Python meets the core: the GIL in batches, exceptions of callbacks, errors.
 
 from cpython.ref cimport PyObject
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport int64_t
 
 from qemu_mainloop._core.context cimport AioContext, Driver
+
+
+cdef extern from *:
+    """
+    #ifdef Py_GIL_DISABLED
+    #define QML_NO_GIL 1
+    #else
+    #define QML_NO_GIL 0
+    #endif
+    """
+    const bint NO_GIL "QML_NO_GIL"
 
 
 # One Python call that drives a loop, on its thread's stack: it raises what the
@@ -39,6 +50,10 @@ cdef int64_t integer(object number, str name, int64_t low, int64_t high) except?
 # What objects that belong to a loop need of it (loop.pyx has the rest).
 cdef class LoopCore:
     cdef AioContext *ctx
+    # Whoever looks at the loop or an object of its, and then acts, does both in a critical
+    # section of this: without the GIL it is what the GIL is otherwise, and with the GIL it
+    # costs nothing.  No user code runs in there, and no reference to any is dropped.
+    cdef object guard
     cdef set held            # scheduled, armed or watching: the loop keeps them
     cdef bint closed
     cdef bint is_main
@@ -48,8 +63,8 @@ cdef class LoopCore:
     cdef int check_open(self) except -1
 
 cdef struct GilCounters:
-    uint64_t taken           # by iterations, once for a run of callbacks
-    uint64_t callbacks       # Python callbacks run
+    int64_t taken            # by iterations, once for a run of callbacks
+    int64_t callbacks        # Python callbacks run
 
 cdef GilCounters gil_counters
 cdef void gil_count() noexcept nogil
@@ -57,13 +72,18 @@ cdef void gil_count() noexcept nogil
 
 # What the core has as opaque.  The core owns the cell (release_cell gives it back), and
 # the cell knows its object without owning it: so the garbage collector sees every
-# reference there is, and a thread of the core's that is about to call finds out that
-# the object has gone meanwhile.
+# reference there is.  While `kept` is set the loop owns the object, which is what makes
+# it safe for a thread of the core's to get at it.  Guarded by the loop's guard.
 cdef class Cell:
+    cdef object guard
     cdef void *target
+    cdef bint kept
 
-cdef Cell cell_new(object target)
-# A reference to the object, or None.
+cdef Cell cell_new(object target, object guard)
+# A reference for the core.
+cdef void *cell_give(Cell cell) noexcept
+# A reference to the object, or None if its loop does not keep it.
 cdef object cell_target(Cell cell)
+# The object goes.
 cdef void cell_clear(Cell cell) noexcept
 cdef void release_cell(void *opaque) noexcept nogil

@@ -17,7 +17,7 @@ from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
 
 from qemu_mainloop._core.dispatch cimport (
     Dispatch, RuntimeOps, dispatch_begin, runtime_register)
-from qemu_mainloop._sys.atomic cimport atomic_load_i64, atomic_store_i64
+from qemu_mainloop._sys.atomic cimport atomic_add_i64, atomic_load_i64, atomic_store_i64
 from qemu_mainloop._sys.clock cimport clock_monotonic_coarse_ns
 from qemu_mainloop._sys.thread cimport process_has_threads
 
@@ -74,6 +74,13 @@ cdef bint gil_attached() noexcept nogil:
     return qml_attached()
 
 
+cdef inline void count(int64_t *counter) noexcept nogil:
+    if NO_GIL:
+        atomic_add_i64(counter, 1)
+    else:
+        counter[0] += 1
+
+
 cdef void gil_enter(Dispatch *d) noexcept nogil:
     if d.token != NULL:
         PyEval_RestoreThread(<PyThreadState *> d.token)
@@ -82,7 +89,7 @@ cdef void gil_enter(Dispatch *d) noexcept nogil:
         d.state = <int> PyGILState_Ensure()
         d.acquired = True
     d.entered_ns = clock_monotonic_coarse_ns()
-    gil_counters.taken += 1
+    count(&gil_counters.taken)
 
 
 cdef void gil_leave(Dispatch *d) noexcept nogil:
@@ -104,7 +111,7 @@ cdef void gil_breathe(Dispatch *d) noexcept nogil:
 
 
 cdef void gil_count() noexcept nogil:
-    gil_counters.callbacks += 1
+    count(&gil_counters.callbacks)
 
 
 # ---- exceptions
@@ -272,24 +279,27 @@ cdef class Cell:
     pass
 
 
-cdef Cell cell_new(object target):
+cdef Cell cell_new(object target, object guard):
     cdef Cell cell = Cell.__new__(Cell)
     cell.target = <void *> target
-    Py_INCREF(cell)              # the core's reference
+    cell.guard = guard
     return cell
 
 
+cdef void *cell_give(Cell cell) noexcept:
+    Py_INCREF(cell)
+    return <void *> cell
+
+
 cdef object cell_target(Cell cell):
-    cdef object target = None
-    with cython.critical_section(cell):
-        if cell.target != NULL:
-            target = <object> <PyObject *> cell.target
-    return target
+    if cell.kept and cell.target != NULL:
+        return <object> <PyObject *> cell.target
+    return None
 
 
 cdef void cell_clear(Cell cell) noexcept:
     if cell is not None:
-        with cython.critical_section(cell):
+        with cython.critical_section(cell.guard):
             cell.target = NULL
 
 

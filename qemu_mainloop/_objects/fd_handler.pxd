@@ -1,5 +1,5 @@
 from qemu_mainloop._core.context cimport AioContext
-from qemu_mainloop._objects.callback cimport Cell
+from qemu_mainloop._objects.callback cimport Cell, LoopCore
 
 
 cdef class FdHandler:
@@ -12,9 +12,11 @@ cdef class FdHandler:
 
     cdef void detach(self) noexcept
 
-cdef FdHandler fd_handler_set(AioContext *ctx, int fd, object f, object read, object write,
-                              object can_read)
-cdef FdHandler wait_object_set(AioContext *ctx, int fd, object func)
-cdef FdHandler polling_set(AioContext *ctx, object func)
+cdef FdHandler handler_new(LoopCore loop, object f, object read, object write, object can_read)
+# The following in the critical section of the loop's guard.  Whoever puts the handler where
+# the loop keeps it sets its cell's `kept`.
+cdef int fd_handler_set(AioContext *ctx, int fd, FdHandler self) except -1
+cdef int wait_object_set(AioContext *ctx, int fd, FdHandler self) except -1
+cdef int polling_set(AioContext *ctx, FdHandler self) except -1
 cdef void polling_unset(AioContext *ctx, FdHandler handler) noexcept
-cdef FdHandler child_set(AioContext *ctx, int pid, object callback)
+cdef int child_set(AioContext *ctx, int pid, FdHandler self) except -1

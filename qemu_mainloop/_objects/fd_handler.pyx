@@ -3,6 +3,7 @@
 
 import os
 
+cimport cython
 from cpython.ref cimport Py_DECREF
 from libc.stdint cimport uintptr_t
 
@@ -15,22 +16,23 @@ from qemu_mainloop._core.iohandler cimport fd_table_set
 from qemu_mainloop._core.polling cimport polling_add, polling_remove
 from qemu_mainloop._core.waitobj cimport wait_object_add
 from qemu_mainloop._objects.callback cimport (
-    Cell, cell_clear, cell_new, cell_target, check, gil_count, park, release_cell)
+    Cell, LoopCore, cell_clear, cell_give, cell_new, cell_target, check, gil_count, park,
+    release_cell)
 
 
 cdef class FdHandler:
     def __dealloc__(self):
-        self.detach()
+        cell_clear(self.cell)
 
     cdef void detach(self) noexcept:
-        # The callbacks go now; the cell when no dispatch can have it any more.
-        cell_clear(self.cell)
+        # It is not called any more (`kept` is not set), so its callbacks go; the cell when
+        # no dispatch can have it any more.
         self.f = self.read = self.write = self.can_read = None
 
 
-cdef FdHandler handler_new(object f, object read, object write, object can_read):
+cdef FdHandler handler_new(LoopCore loop, object f, object read, object write, object can_read):
     cdef FdHandler self = FdHandler.__new__(FdHandler)
-    self.cell = cell_new(self)
+    self.cell = cell_new(self, loop.guard)
     self.f = f
     self.read = read
     self.write = write
@@ -47,13 +49,27 @@ cdef int refuse(FdHandler handler, int rc, str about) except -1:
 
 # The adapters.  The GIL is held; see callback.pyx.
 
-cdef void on_read(void *opaque) noexcept:
-    cdef FdHandler self = cell_target(<Cell> opaque)
-    cdef object callback
+cdef enum Which:
+    READ
+    WRITE
+    CAN_READ
+
+
+cdef object callback_of(Cell cell, Which which):
+    # None: it was removed meanwhile.
+    cdef FdHandler self
     gil_count()
-    if self is None:
-        return
-    callback = self.read
+    with cython.critical_section(cell.guard):
+        self = cell_target(cell)
+        if self is None:
+            return None
+        if which == READ:
+            return self.read
+        return self.write if which == WRITE else self.can_read
+
+
+cdef void on_read(void *opaque) noexcept:
+    cdef object callback = callback_of(<Cell> opaque, READ)
     if callback is None:
         return
     try:
@@ -63,12 +79,7 @@ cdef void on_read(void *opaque) noexcept:
 
 
 cdef void on_write(void *opaque) noexcept:
-    cdef FdHandler self = cell_target(<Cell> opaque)
-    cdef object callback
-    gil_count()
-    if self is None:
-        return
-    callback = self.write
+    cdef object callback = callback_of(<Cell> opaque, WRITE)
     if callback is None:
         return
     try:
@@ -78,12 +89,7 @@ cdef void on_write(void *opaque) noexcept:
 
 
 cdef int on_can_read(void *opaque) noexcept:
-    cdef FdHandler self = cell_target(<Cell> opaque)
-    cdef object callback
-    gil_count()
-    if self is None:
-        return 0
-    callback = self.can_read
+    cdef object callback = callback_of(<Cell> opaque, CAN_READ)
     if callback is None:
         return 0
     try:
@@ -105,72 +111,73 @@ cdef void on_child(void *opaque, int pid, int status) noexcept nogil:
 
 
 cdef void child_exited(Cell cell, int pid, int status) noexcept:
-    cdef FdHandler self = cell_target(cell)
-    cdef object callback
+    cdef FdHandler self
+    cdef object callback = None
     gil_count()
-    if self is None:
+    with cython.critical_section(cell.guard):
+        self = cell_target(cell)
+        if self is not None:
+            callback = self.read
+            cell.kept = False
+            # `f` is the set of the loop that keeps self.
+            (<set> self.f).discard(self)
+    if callback is None:
         return
-    callback = self.read
     try:
-        # `f` is the set of the loop that keeps self.
-        (<set> self.f).discard(self)
-        if callback is not None:
-            callback(pid, os.waitstatus_to_exitcode(status) if status >= 0 else None)
+        callback(pid, os.waitstatus_to_exitcode(status) if status >= 0 else None)
     except BaseException as e:
         park(e, callback)
 
 
-cdef FdHandler fd_handler_set(AioContext *ctx, int fd, object f, object read, object write,
-                              object can_read):
-    cdef FdHandler self = handler_new(f, read, write, can_read)
+# The following in the critical section of the loop's guard.
+
+cdef int fd_handler_set(AioContext *ctx, int fd, FdHandler self) except -1:
     cdef int rc
     rc = fd_table_set(
         context_fds(ctx), fd, FD_HANDLER,
-        <void (*)(void *) noexcept nogil> <void *> on_read if read is not None else NULL,
-        <void (*)(void *) noexcept nogil> <void *> on_write if write is not None else NULL,
-        <int (*)(void *) noexcept nogil> <void *> on_can_read if can_read is not None else NULL,
-        <void *> self.cell, release_cell, context_is_hosted(ctx))
+        <void (*)(void *) noexcept nogil> <void *> on_read if self.read is not None else NULL,
+        <void (*)(void *) noexcept nogil> <void *> on_write if self.write is not None else NULL,
+        <int (*)(void *) noexcept nogil> <void *> on_can_read
+        if self.can_read is not None else NULL,
+        cell_give(self.cell), release_cell, context_is_hosted(ctx))
     if rc < 0:
         refuse(self, rc, f"descriptor {fd}")
-    return self
+    return 0
 
 
-cdef FdHandler wait_object_set(AioContext *ctx, int fd, object func):
-    cdef FdHandler self = handler_new(None, func, None, None)
+cdef int wait_object_set(AioContext *ctx, int fd, FdHandler self) except -1:
     cdef int rc
     self.is_wait_object = True
     rc = wait_object_add(context_fds(ctx), <void *> <uintptr_t> fd,
                          <void (*)(void *) noexcept nogil> <void *> on_read,
-                         <void *> self.cell, release_cell)
+                         cell_give(self.cell), release_cell)
     if rc < 0:
         refuse(self, rc, f"wait object {fd}")
-    return self
+    return 0
 
 
-cdef FdHandler polling_set(AioContext *ctx, object func):
-    cdef FdHandler self = handler_new(None, None, None, func)
+cdef int polling_set(AioContext *ctx, FdHandler self) except -1:
     cdef int rc
     rc = polling_add(context_polling(ctx), <int (*)(void *) noexcept nogil> <void *> on_poll,
-                     <void *> self.cell, release_cell)
+                     cell_give(self.cell), release_cell)
     if rc < 0:
         refuse(self, rc, "polling callback")
-    return self
+    return 0
 
 
 cdef void polling_unset(AioContext *ctx, FdHandler handler) noexcept:
+    handler.cell.kept = False
     polling_remove(context_polling(ctx), <int (*)(void *) noexcept nogil> <void *> on_poll,
                    <void *> handler.cell)
-    handler.detach()
 
 
-cdef FdHandler child_set(AioContext *ctx, int pid, object callback):
-    cdef FdHandler self = handler_new(None, callback, None, None)
+cdef int child_set(AioContext *ctx, int pid, FdHandler self) except -1:
     cdef int rc
-    rc = child_watch(context_children(ctx), pid, on_child, <void *> self.cell, release_cell)
+    rc = child_watch(context_children(ctx), pid, on_child, cell_give(self.cell), release_cell)
     if rc != 0:
         refuse(self, rc, f"process {pid}")
         raise ValueError(f"process {pid} is watched already")
-    return self
+    return 0
 
 
 runtime_register_callback(<AnyFunction> <void *> on_read)

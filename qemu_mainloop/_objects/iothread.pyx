@@ -2,6 +2,8 @@
 
 import atexit
 
+cimport cython
+
 from qemu_mainloop._core.iothread cimport (
     IOThread as Thread, iothread_context, iothread_end, iothread_end_all, iothread_free,
     iothread_new)
@@ -34,17 +36,20 @@ cdef class IOThread:
     cdef object __weakref__
 
     def __init__(self, name="iothread"):
-        if self.thread != NULL:
-            raise RuntimeError(f"{self!r} is initialised already")
+        cdef bytes encoded
         if not isinstance(name, str):
             raise TypeError(f"name is a str, not {type(name).__name__}")
         if "\0" in name:
             raise ValueError(f"name {name!r} has a null character")
-        check(iothread_new(&self.thread, name.encode("utf-8", "replace")), "new IOThread")
-        self.name_ = name
-        self.generation = fork_generation
-        self.its_loop = loop_of_context(iothread_context(self.thread))
-        self.its_loop.has_thread = True
+        encoded = name.encode("utf-8", "replace")
+        with cython.critical_section(self):
+            if self.thread != NULL:
+                raise RuntimeError(f"{self!r} is initialised already")
+            check(iothread_new(&self.thread, encoded), "new IOThread")
+            self.name_ = name
+            self.generation = fork_generation
+            self.its_loop = loop_of_context(iothread_context(self.thread))
+            self.its_loop.has_thread = True
         running.add(self)
 
     def __dealloc__(self):

@@ -2,6 +2,7 @@ from libc.stdint cimport int64_t
 
 from qemu_mainloop._core.context cimport AioContext
 from qemu_mainloop._objects.callback cimport LoopCore
+from qemu_mainloop._objects.fd_handler cimport FdHandler
 
 
 cdef class MainLoop(LoopCore):
@@ -15,9 +16,15 @@ cdef class MainLoop(LoopCore):
 
     cdef int fill(self, AioContext *ctx) except -1
     cdef int name_fdmon(self, object fdmon) except -1
+    cdef object fdmon_name(self)
+    cdef AioContext *pin(self) except NULL
     cdef int iterate(self, int64_t timeout_ns) except -1
     cdef bint take_stop(self) noexcept
     cdef int check_waited(self, int rc) except -1
+    cdef FdHandler remove_fd(self, int fd, int kind)
+    cdef FdHandler put(self, int fd, FdHandler handler)
+    cdef bint take_polling(self, tuple entry) except -1
+    cdef int check_closable(self) except -1
     cdef void forget(self) noexcept
 
 # A loop over the context of an IOThread; takes a reference.

@@ -4,12 +4,12 @@ cimport cython
 from libc.errno cimport EBUSY, EINVAL
 from libc.stdint cimport INT64_MAX, int64_t
 
-import threading
 
 from qemu_mainloop._core.context cimport (
-    AioContext, ContextStats, Driver, context_fdmon_name, context_fds, context_fileno,
-    context_is_hosted, context_is_polled, context_new, context_ref, context_set_fdmon,
-    context_set_poll_params, context_stats, context_unref, context_wakeup)
+    AioContext, ContextStats, Driver, context_claim, context_fdmon_name, context_fds,
+    context_fileno, context_is_hosted, context_is_polled, context_new, context_ref,
+    context_set_fdmon, context_set_poll_params, context_stats, context_unref, context_wakeup)
+from qemu_mainloop._core.bh cimport bh_cancel
 from qemu_mainloop._core.iteration cimport Outcome, iteration_run
 from qemu_mainloop._core.dispatch cimport dispatch_attach, dispatch_end
 from qemu_mainloop._core.fdmon cimport fdmon_at
@@ -18,16 +18,19 @@ from qemu_mainloop._core.iohandler cimport fd_table_set
 from qemu_mainloop._core.lock cimport lock_release
 from qemu_mainloop._core.mainloop cimport iothread_lock, main_context, main_loop_make
 from qemu_mainloop._core.signals cimport signal_trap
+from qemu_mainloop._core.timer cimport timer_disarm
 from qemu_mainloop._core.wakeup cimport wakeup_notify
 from qemu_mainloop._objects.bottom_half cimport BottomHalf, bottom_half_new
 from qemu_mainloop._objects.callback cimport (
-    Frame, LoopCore, check, check_callable, descriptor_of, frame_pop, frame_push, gil_counters,
-    integer, wait_ns)
+    NO_GIL, Frame, LoopCore, check, check_callable, descriptor_of, frame_pop, frame_push,
+    gil_counters, integer, wait_ns)
 from qemu_mainloop._objects.fd_handler cimport (
-    FdHandler, child_set, fd_handler_set, polling_set, polling_unset, wait_object_set)
+    FdHandler, child_set, fd_handler_set, handler_new, polling_set, polling_unset,
+    wait_object_set)
 from qemu_mainloop._objects.iothread_lock cimport IothreadLock
-from qemu_mainloop._objects.timer cimport clock_number, timer_object_new
-from qemu_mainloop._sys.atomic cimport atomic_exchange_seq_int, atomic_load_seq_int
+from qemu_mainloop._objects.timer cimport Timer, clock_number, timer_object_new
+from qemu_mainloop._sys.atomic cimport (
+    atomic_exchange_seq_int, atomic_load_i64, atomic_load_seq_int)
 from qemu_mainloop._sys.clock cimport clock_monotonic_coarse_ns, clock_monotonic_ns
 from qemu_mainloop._sys.errno cimport ENOTSUP
 
@@ -72,6 +75,7 @@ cdef class MainLoop(LoopCore):
     """
 
     def __cinit__(self):
+        self.guard = object()
         self.held = set()
         self.handlers = {}
         self.traps = {}
@@ -80,12 +84,15 @@ cdef class MainLoop(LoopCore):
 
     def __init__(self, fdmon=None):
         cdef AioContext *ctx = NULL
-        if self.was_made:
+        cdef bint was_made
+        with cython.critical_section(self.guard):
+            was_made = self.was_made
+            self.was_made = True
+        if was_made:
             raise RuntimeError(f"{self!r} is initialised already")
-        self.was_made = True
         check(context_new(&ctx, NULL), "new loop")
-        self.ctx = ctx
-        self.closed = False
+        with cython.critical_section(self.guard):
+            self.fill(ctx)
         if fdmon is not None:
             self.name_fdmon(fdmon)
 
@@ -101,7 +108,9 @@ cdef class MainLoop(LoopCore):
         if not isinstance(fdmon, str):
             raise TypeError(f"fdmon is a str or None, not {type(fdmon).__name__}")
         name = fdmon.encode("utf-8", "replace")
-        rc = context_set_fdmon(self.ctx, name) if b"\0" not in name else -EINVAL
+        with cython.critical_section(self.guard):
+            self.check_open()
+            rc = context_set_fdmon(self.ctx, name) if b"\0" not in name else -EINVAL
         if rc == -EINVAL:
             raise ValueError(f"unknown fdmon {fdmon!r}; there are {', '.join(fdmons())}")
         check(rc, f"fdmon {fdmon!r}")
@@ -114,26 +123,44 @@ cdef class MainLoop(LoopCore):
 
     def __repr__(self):
         cdef str kind = "main loop" if self.is_main else "MainLoop"
-        if self.closed:
-            return f"<{kind} at {<size_t> <void *> self:#x} closed>"
-        return f"<{kind} at {<size_t> <void *> self:#x} fdmon={self.fdmon!r}>"
+        cdef str state
+        with cython.critical_section(self.guard):
+            state = "closed" if self.closed else f"fdmon={self.fdmon_name()!r}"
+        return f"<{kind} at {<size_t> <void *> self:#x} {state}>"
 
     # ---- driving
 
+    # close() in another thread must not free the context that this one is about to drive.
+    cdef AioContext *pin(self) except NULL:
+        with cython.critical_section(self.guard):
+            self.check_open()
+            context_ref(self.ctx)
+            return self.ctx
+
     cdef int iterate(self, int64_t timeout_ns) except -1:
+        cdef AioContext *ctx
         cdef Frame frame
         cdef Outcome out
         cdef int rc
-        self.check_open()            # the last user code (a truth value, a predicate) is behind
+        # The last user code (a truth value, a predicate) is behind; and with the GIL nobody
+        # can come between this look and the iteration's claim.
+        if NO_GIL:
+            ctx = self.pin()
+        else:
+            self.check_open()
+            ctx = self.ctx
         frame_push(&frame)
-        rc = iteration_run(self.ctx, timeout_ns, &frame.driver, &out)
+        rc = iteration_run(ctx, timeout_ns, &frame.driver, &out)
         dispatch_end(&frame.driver.d)
+        if NO_GIL:
+            context_unref(ctx)
         frame_pop(&frame)
         self.check_waited(rc)
         return out.descriptors
 
     cdef int check_waited(self, int rc) except -1:
         if rc == -EBUSY:
+            self.check_open()            # close() keeps the claim
             raise RuntimeError(f"{self!r} is polled by another thread")
         check(rc, "waiting")
         return 0
@@ -162,18 +189,21 @@ cdef class MainLoop(LoopCore):
             RuntimeError: the loop is closed, or another thread polls it.
             Exception: what a callback raised, after its iteration.
         """
-        self.check_open()
+        cdef AioContext *ctx
         cdef Frame frame
         cdef int rc = 0
+        self.check_open()
         if self.take_stop():
             self.iterate(0)
             return
         # Between iterations the GIL stays as it is, held or not: it is taken when a Python
         # callback is due, and let go before a sleep.
+        ctx = self.pin()
         frame_push(&frame)
         frame.driver.trust_ns = TRUST_NS
-        iterate_until_stopped(self.ctx, &frame, &self.stopping, &rc)
+        iterate_until_stopped(ctx, &frame, &self.stopping, &rc)
         dispatch_end(&frame.driver.d)
+        context_unref(ctx)
         # Also when an exception ends it: the stop of its last iteration was for this run.
         self.take_stop()
         frame_pop(&frame)
@@ -184,9 +214,10 @@ cdef class MainLoop(LoopCore):
 
         Context: any thread, callbacks.  May be called again.
         """
-        if not self.closed:
-            atomic_exchange_seq_int(&self.stopping, 1)
-            wakeup_notify(context_wakeup(self.ctx))
+        with cython.critical_section(self.guard):
+            if not self.closed:
+                atomic_exchange_seq_int(&self.stopping, 1)
+                wakeup_notify(context_wakeup(self.ctx))
 
     def run_until(self, predicate, timeout=None):
         """Run iterations until ``predicate()`` is true or ``timeout`` seconds have passed.
@@ -226,8 +257,9 @@ cdef class MainLoop(LoopCore):
         Raises:
             RuntimeError: the loop is closed.
         """
-        self.check_open()
-        wakeup_notify(context_wakeup(self.ctx))
+        with cython.critical_section(self.guard):
+            self.check_open()
+            wakeup_notify(context_wakeup(self.ctx))
 
     # ---- registering
 
@@ -246,7 +278,8 @@ cdef class MainLoop(LoopCore):
             TypeError: f is no descriptor, or a callback is not callable.
         """
         cdef int fd
-        cdef FdHandler handler, old
+        cdef FdHandler handler = None
+        cdef FdHandler old
         fd = descriptor_of(f)
         if read is not None:
             check_callable(read, "read")
@@ -256,17 +289,36 @@ cdef class MainLoop(LoopCore):
             check_callable(can_read, "can_read")
             if read is None:
                 raise ValueError("can_read needs read")
-        self.check_open()            # after the last user code: f.fileno()
-        if read is None and write is None:
-            check(fd_table_set(context_fds(self.ctx), fd, FD_HANDLER, NULL, NULL, NULL, NULL,
-                               NULL, context_is_hosted(self.ctx)), f"descriptor {fd}")
-            old = self.handlers.pop(fd, None)
-        else:
-            handler = fd_handler_set(self.ctx, fd, f, read, write, can_read)
-            old = self.handlers.get(fd)
-            self.handlers[fd] = handler
+        if read is not None or write is not None:
+            handler = handler_new(self, f, read, write, can_read)
+        with cython.critical_section(self.guard):
+            self.check_open()            # after the last user code: f.fileno()
+            if handler is None:
+                old = self.remove_fd(fd, FD_HANDLER)
+            else:
+                fd_handler_set(self.ctx, fd, handler)
+                old = self.put(fd, handler)
         if old is not None:
             old.detach()
+
+    # In the guard's critical section; what they return is to be detached after it.
+
+    cdef FdHandler remove_fd(self, int fd, int kind):
+        cdef FdHandler old
+        check(fd_table_set(context_fds(self.ctx), fd, kind, NULL, NULL, NULL, NULL, NULL,
+                           context_is_hosted(self.ctx)), f"descriptor {fd}")
+        old = self.handlers.pop(fd, None)
+        if old is not None:
+            old.cell.kept = False
+        return old
+
+    cdef FdHandler put(self, int fd, FdHandler handler):
+        cdef FdHandler old = self.handlers.get(fd)
+        if old is not None:
+            old.cell.kept = False
+        self.handlers[fd] = handler
+        handler.cell.kept = True
+        return old
 
     def bh_new(self, callback):
         """A bottom half that calls ``callback()`` once it is scheduled.
@@ -306,10 +358,12 @@ cdef class MainLoop(LoopCore):
         cdef int number = integer(pid, "pid", 1, 0x7fffffff)
         if callback is not None:
             check_callable(callback, "callback")
-        self.check_open()
-        watch = child_set(self.ctx, number, callback)
-        watch.f = self.held
-        self.held.add(watch)
+        watch = handler_new(self, self.held, callback, None, None)
+        with cython.critical_section(self.guard):
+            self.check_open()
+            child_set(self.ctx, number, watch)
+            self.held.add(watch)
+            watch.cell.kept = True
 
     def add_signal_handler(self, sig, callback):
         """Call ``callback()`` from the loop when this process gets ``sig``.
@@ -327,11 +381,14 @@ cdef class MainLoop(LoopCore):
         check_callable(callback, "callback")
         self.check_open()
         bh = bottom_half_new(self, callback)
-        if signal_trap(signo, bh.bh) < 0:
-            raise ValueError(f"signal {signo} cannot be caught")
-        bh.trapped_signal = signo
-        old = self.traps.get(signo)
-        self.traps[signo] = bh
+        with cython.critical_section(self.guard):
+            self.check_open()
+            if signal_trap(signo, bh.bh) < 0:
+                raise ValueError(f"signal {signo} cannot be caught")
+            bh.trapped_signal = signo
+            bh.cell.kept = True
+            old = self.traps.get(signo)
+            self.traps[signo] = bh
         if old is not None:
             (<BottomHalf> old).delete()
 
@@ -358,37 +415,53 @@ cdef class MainLoop(LoopCore):
         self.name_fdmon(fdmon)
 
     def _add_polling_callback(self, func, opaque):
+        cdef FdHandler handler
         check_callable(func, "func")
-        self.check_open()
-        self.polling.append((func, opaque, polling_set(self.ctx, lambda: func(opaque))))
+        handler = handler_new(self, None, None, None, lambda: func(opaque))
+        with cython.critical_section(self.guard):
+            self.check_open()
+            polling_set(self.ctx, handler)
+            self.polling.append((func, opaque, handler))
+            handler.cell.kept = True
 
     def _remove_polling_callback(self, func, opaque):
-        for i, (known, known_opaque, handler) in enumerate(self.polling):
-            if known == func and known_opaque is opaque:
-                del self.polling[i]
-                polling_unset(self.ctx, handler)
+        for entry in list(self.polling):
+            # What == runs may have removed it: then the next one that fits goes.
+            if entry[0] == func and entry[1] is opaque and self.take_polling(entry):
+                (<FdHandler> entry[2]).detach()
                 return
+
+    cdef bint take_polling(self, tuple entry) except -1:
+        cdef Py_ssize_t i
+        with cython.critical_section(self.guard):
+            for i in range(len(self.polling)):
+                if self.polling[i] is entry:
+                    del self.polling[i]
+                    polling_unset(self.ctx, entry[2])
+                    return True
+        return False
 
     def _add_wait_object(self, f, func):
         cdef int fd = descriptor_of(f)
         cdef FdHandler handler, old
-        self.check_open()
-        handler = wait_object_set(self.ctx, fd, check_callable(func, "func"))
-        old = self.handlers.get(fd)
-        self.handlers[fd] = handler
+        handler = handler_new(self, None, check_callable(func, "func"), None, None)
+        with cython.critical_section(self.guard):
+            self.check_open()
+            wait_object_set(self.ctx, fd, handler)
+            old = self.put(fd, handler)
         if old is not None:          # of the other kind, its descriptor closed
             old.detach()
 
     def _remove_wait_object(self, f):
         cdef int fd = descriptor_of(f)
         cdef FdHandler handler
-        self.check_open()
-        handler = self.handlers.get(fd)
-        if handler is not None and handler.is_wait_object:
-            fd_table_set(context_fds(self.ctx), fd, FD_WAIT_OBJECT, NULL, NULL, NULL, NULL, NULL,
-                         context_is_hosted(self.ctx))
-            del self.handlers[fd]
-            handler.detach()
+        with cython.critical_section(self.guard):
+            self.check_open()
+            handler = self.handlers.get(fd)
+            if handler is None or not handler.is_wait_object:
+                return
+            self.remove_fd(fd, FD_WAIT_OBJECT)
+        handler.detach()
 
     # ---- properties
 
@@ -414,8 +487,10 @@ cdef class MainLoop(LoopCore):
             NotImplementedError: no kernel object can do it here.
             OSError: there are no descriptors left.
         """
-        self.check_open()
-        cdef int fd = context_fileno(self.ctx)
+        cdef int fd
+        with cython.critical_section(self.guard):
+            self.check_open()
+            fd = context_fileno(self.ctx)
         if fd == -ENOTSUP:
             raise NotImplementedError("this platform has no descriptor for a loop")
         if fd == -EBUSY:
@@ -425,9 +500,12 @@ cdef class MainLoop(LoopCore):
     @property
     def fdmon(self):
         """The name of the kernel interface that waits."""
-        cdef const char *name
-        self.check_open()
-        name = context_fdmon_name(self.ctx)
+        with cython.critical_section(self.guard):
+            self.check_open()
+            return self.fdmon_name()
+
+    cdef object fdmon_name(self):
+        cdef const char *name = context_fdmon_name(self.ctx)
         return name.decode() if name != NULL else None
 
     @property
@@ -438,9 +516,10 @@ cdef class MainLoop(LoopCore):
     @poll_max_ns.setter
     def poll_max_ns(self, ns):
         cdef int64_t number = integer(ns, "poll_max_ns", 0, INT64_MAX)
-        self.check_open()
-        check(context_set_poll_params(self.ctx, number, 0, 0))
-        self.busy_max_ns = number
+        with cython.critical_section(self.guard):
+            self.check_open()
+            check(context_set_poll_params(self.ctx, number, 0, 0))
+            self.busy_max_ns = number
 
     @property
     def closed(self):
@@ -450,11 +529,14 @@ cdef class MainLoop(LoopCore):
     def info(self):
         """What there is in the loop, and what it has done, as a dict."""
         cdef ContextStats stats
-        self.check_open()
-        dead = fd_table_verify(context_fds(self.ctx))
-        context_stats(self.ctx, &stats)
+        cdef int dead
+        with cython.critical_section(self.guard):
+            self.check_open()
+            fdmon = self.fdmon_name()
+            dead = fd_table_verify(context_fds(self.ctx))
+            context_stats(self.ctx, &stats)
         return {
-            "fdmon": self.fdmon,
+            "fdmon": fdmon,
             "handlers": stats.handlers,
             "closed_descriptors": dead,
             "bottom_halves": stats.bottom_halves,
@@ -467,8 +549,8 @@ cdef class MainLoop(LoopCore):
             "rebuilds": stats.rebuilds,
             "hosted": bool(stats.hosted),
             "poll_ns": stats.poll_ns,
-            "gil_taken": gil_counters.taken,
-            "python_callbacks": gil_counters.callbacks,
+            "gil_taken": atomic_load_i64(&gil_counters.taken),
+            "python_callbacks": atomic_load_i64(&gil_counters.callbacks),
         }
 
     # ---- the end
@@ -483,47 +565,60 @@ cdef class MainLoop(LoopCore):
         Raises:
             RuntimeError: the loop is in an iteration, or an IOThread runs it.
         """
-        cdef FdHandler handler
-        if self.closed:
-            return
-        if self.has_thread:
-            raise RuntimeError(f"{self!r} is run by an IOThread, which is to be stopped first")
-        if context_is_polled(self.ctx):
-            raise RuntimeError(f"{self!r} cannot be closed inside its own wait()")
-        for bh in self.traps.values():
-            (<BottomHalf> bh).delete()
+        with cython.critical_section(self.guard):
+            if self.closed:
+                return
+            self.check_closable()
+            for bh in self.traps.values():
+                (<BottomHalf> bh).give_up()
+            if self.is_main:
+                self.forget()
+            for item in list(self.handlers.values()) + list(self.held):
+                if isinstance(item, FdHandler):
+                    (<FdHandler> item).cell.kept = False
+            self.closed = True
+            if not self.is_main:
+                context_unref(self.ctx)
+                self.ctx = NULL
+        # Nothing is registered any more.  Dropping what was may run anything.
         self.traps.clear()
-        self.forget()
-        self.closed = True
-        if not self.is_main:
-            context_unref(self.ctx)
-            self.ctx = NULL
-        for handler in self.handlers.values():
-            handler.detach()
         self.handlers.clear()
         self.polling.clear()
         self.held.clear()
         forget_main_loop(self)
 
+    # In the guard's critical section, as forget().
+    cdef int check_closable(self) except -1:
+        if self.has_thread:
+            raise RuntimeError(f"{self!r} is run by an IOThread, which is to be stopped first")
+        if context_is_polled(self.ctx):
+            raise RuntimeError(f"{self!r} cannot be closed inside its own wait()")
+        # The claim is for good: who is about to drive it finds it taken.
+        if not self.is_main and not context_claim(self.ctx):
+            raise RuntimeError(f"{self!r} is polled by another thread")
+        return 0
+
     cdef void forget(self) noexcept:
         # Of the main loop, whose context stays: what would come back to Python.
-        cdef object fd, item
-        if not self.is_main:
-            return
-        for fd in list(self.handlers):
-            if (<FdHandler> self.handlers[fd]).is_wait_object:
-                self._remove_wait_object(fd)
-            else:
-                self.set_fd_handler(fd)
+        cdef int fd
+        cdef object item
+        cdef BottomHalf bh
+        cdef Timer timer
+        for fd, item in self.handlers.items():
+            fd_table_set(context_fds(self.ctx), fd,
+                         FD_WAIT_OBJECT if (<FdHandler> item).is_wait_object else FD_HANDLER,
+                         NULL, NULL, NULL, NULL, NULL, context_is_hosted(self.ctx))
         for item in self.polling:
             polling_unset(self.ctx, item[2])
-        for item in list(self.held):
+        for item in self.held:
             if isinstance(item, BottomHalf):
-                (<BottomHalf> item).cancel()
-            elif isinstance(item, FdHandler):
-                (<FdHandler> item).detach()
-            else:
-                item.delete()
+                bh = item
+                bh_cancel(bh.bh)
+                bh.cell.kept = False
+            elif isinstance(item, Timer):
+                timer = item
+                timer_disarm(timer.ts)
+                timer.cell.kept = False
 
     def __enter__(self):
         self.check_open()
@@ -541,13 +636,22 @@ cdef MainLoop loop_of_context(AioContext *ctx):
 
 
 cdef MainLoop the_main_loop = None
-making = threading.Lock()
+cdef object the_main_loops_guard = object()      # guards the variable
 
 
 cdef void forget_main_loop(MainLoop loop) noexcept:
     global the_main_loop
-    if loop is the_main_loop:
-        the_main_loop = None
+    with cython.critical_section(the_main_loops_guard):
+        if loop is the_main_loop:
+            the_main_loop = None
+
+
+cdef MainLoop main_loop_or(MainLoop fresh):
+    global the_main_loop
+    with cython.critical_section(the_main_loops_guard):
+        if the_main_loop is None:
+            the_main_loop = fresh
+        return the_main_loop
 
 
 def main_loop():
@@ -560,20 +664,19 @@ def main_loop():
     Raises:
         OSError: there are no descriptors left.
     """
-    global the_main_loop
     cdef bint made
-    cdef MainLoop loop
-    with making:
-        if the_main_loop is None:
-            check(main_loop_make(&made), "main loop")
-            if made:
-                lock_release(&iothread_lock)
-            loop = MainLoop.__new__(MainLoop)
-            loop.is_main = True
-            loop.iothread_lock = IothreadLock()
-            loop.fill(main_context)
-            the_main_loop = loop
-        return the_main_loop
+    cdef MainLoop loop = main_loop_or(None)
+    if loop is not None:
+        return loop
+    check(main_loop_make(&made), "main loop")
+    if made:
+        lock_release(&iothread_lock)
+    loop = MainLoop.__new__(MainLoop)
+    loop.is_main = True
+    loop.iothread_lock = IothreadLock()
+    loop.fill(main_context)
+    # Another thread, or a finaliser that ran meanwhile, may have made it.
+    return main_loop_or(loop)
 
 
 def fdmons():

@@ -7,10 +7,14 @@ from qemu_mainloop._objects.callback cimport Cell, LoopCore
 cdef class Timer:
     cdef QEMUTimer *ts
     cdef LoopCore core
+    cdef object guard            # the loop's
     cdef object callback
     cdef Cell cell
     cdef int clock_number
 
+    cdef int check_usable(self) except -1
+    cdef void let_go(self) noexcept
+    cdef int64_t armed_for_ns(self) noexcept
     cdef int arm(self, int64_t expire_ns, bint only_earlier) except -1
 
 cdef int clock_number(object clock) except -1

@@ -17,7 +17,7 @@ from qemu_mainloop._core.mainloop cimport iothread_lock, main_context
 from qemu_mainloop._core.timer cimport (
     TimerCallback, timer_arm, timer_armed_for_ns, timer_create, timer_destroy, timer_disarm)
 from qemu_mainloop._objects.callback cimport (
-    Frame, cell_clear, cell_new, cell_target, check_callable, frame_pop, frame_push, gil_count,
+    Frame, cell_give, cell_new, cell_target, check_callable, frame_pop, frame_push, gil_count,
     integer, park, release_cell)
 from qemu_mainloop._objects.iothread_lock cimport iothread_lock_take
 
@@ -68,14 +68,33 @@ cdef class Timer:
         raise TypeError("a Timer is made by MainLoop.timer_new()")
 
     def __dealloc__(self):
-        cell_clear(self.cell)
-        if self.ts != NULL and (not self.core.closed or self.core.is_main):
-            timer_destroy(self.ts)
+        with cython.critical_section(self.guard):
+            if self.cell is not None:
+                self.cell.target = NULL
+            if self.ts != NULL and (not self.core.closed or self.core.is_main):
+                timer_destroy(self.ts)
+
+    # In the guard's critical section, as let_go() and armed_for_ns().
+    cdef int check_usable(self) except -1:
+        if self.core is None:
+            raise RuntimeError("a Timer is made by MainLoop.timer_new()")
+        return self.core.check_open()
+
+    cdef void let_go(self) noexcept:
+        # The loop keeps it no longer; whoever calls this has a reference.
+        self.cell.kept = False
+        self.core.held.discard(self)
+
+    cdef int64_t armed_for_ns(self) noexcept:
+        if self.ts == NULL or self.core.closed:
+            return -1
+        return timer_armed_for_ns(self.ts)
 
     cdef int arm(self, int64_t expire_ns, bint only_earlier) except -1:
-        self.core.check_open()
-        with cython.critical_section(self):
+        with cython.critical_section(self.guard):
+            self.check_usable()
             self.core.held.add(self)
+            self.cell.kept = True
             timer_arm(self.ts, expire_ns, only_earlier)
         return 0
 
@@ -119,10 +138,10 @@ cdef class Timer:
         Raises:
             RuntimeError: its loop is closed.
         """
-        self.core.check_open()
-        with cython.critical_section(self):
+        with cython.critical_section(self.guard):
+            self.check_usable()
             timer_disarm(self.ts)
-            self.core.held.discard(self)
+            self.let_go()
 
     @property
     def pending(self):
@@ -132,9 +151,8 @@ cdef class Timer:
     @property
     def expire_time_ns(self):
         """The time it is armed for; -1: it is not."""
-        if self.core.closed:
-            return -1
-        return timer_armed_for_ns(self.ts)
+        with cython.critical_section(self.guard):
+            return self.armed_for_ns()
 
     @property
     def clock(self):
@@ -147,21 +165,24 @@ cdef class Timer:
         return self.core
 
     def __repr__(self):
-        when = f" at {self.expire_time_ns} ns" if self.pending else ""
+        cdef int64_t when_ns = self.expire_time_ns
+        when = f" at {when_ns} ns" if when_ns >= 0 else ""
         return f"<Timer {self.callback!r} {self.clock.name}{when}>"
 
 
 cdef void run(void *opaque) noexcept:
     # The GIL is held; see callback.pyx.
-    cdef Timer self = cell_target(<Cell> opaque)
+    cdef Cell cell = <Cell> opaque
+    cdef Timer self
     cdef object callback
     gil_count()
+    with cython.critical_section(cell.guard):
+        self = cell_target(cell)
+        if self is not None and self.armed_for_ns() < 0:
+            self.let_go()
     if self is None:
         return
-    with cython.critical_section(self):
-        if timer_armed_for_ns(self.ts) < 0:
-            self.core.held.discard(self)
-        callback = self.callback
+    callback = self.callback             # which never changes
     try:
         callback()
     except BaseException as e:
@@ -171,15 +192,17 @@ cdef void run(void *opaque) noexcept:
 cdef Timer timer_object_new(LoopCore loop, object callback, int clock):
     cdef Timer self = Timer.__new__(Timer)
     self.core = loop
+    self.guard = loop.guard
     self.clock_number = clock
     self.callback = check_callable(callback, "a timer's callback")
-    self.cell = cell_new(self)
-    loop.check_open()                    # allocating may have run anything
-    self.ts = timer_create(context_timers(loop.ctx), clock, 1, <TimerCallback> <void *> run,
-                           <void *> self.cell, release_cell)
-    if self.ts == NULL:
-        Py_DECREF(self.cell)
-        raise MemoryError
+    self.cell = cell_new(self, loop.guard)
+    with cython.critical_section(self.guard):
+        loop.check_open()                # allocating may have run anything
+        self.ts = timer_create(context_timers(loop.ctx), clock, 1, <TimerCallback> <void *> run,
+                               cell_give(self.cell), release_cell)
+        if self.ts == NULL:
+            Py_DECREF(self.cell)
+            raise MemoryError
     return self
 
 

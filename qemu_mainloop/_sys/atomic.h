@@ -39,6 +39,11 @@ static inline int atomic_add_seq_int(int *p, int v)
     return __atomic_fetch_add(p, v, __ATOMIC_SEQ_CST);
 }
 
+static inline int64_t atomic_add_i64(int64_t *p, int64_t v)
+{
+    return __atomic_fetch_add(p, v, __ATOMIC_RELAXED);
+}
+
 /* Pointers: void ** in C, so that one set serves every type. */
 static inline void *atomic_load_acquire_ptr(void *p)
 {

@@ -17,6 +17,7 @@ cdef extern from "qemu_mainloop/_sys/atomic.h" nogil:
     int64_t atomic_load_seq_i64(const int64_t *p)
     void atomic_store_i64(int64_t *p, int64_t v)
     int64_t atomic_exchange_seq_i64(int64_t *p, int64_t v)
+    int64_t atomic_add_i64(int64_t *p, int64_t v)  # no order; the value before
 
     uintptr_t atomic_load_size(const uintptr_t *p)
     uintptr_t atomic_load_acquire_size(const uintptr_t *p)
