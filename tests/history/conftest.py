@@ -16,6 +16,8 @@ HERE = Path(__file__).parent
 MODULES = sorted(path.stem for path in HERE.glob("*.pyx"))
 # Set by .ci/mutations, which runs one test after another: they are built once, here.
 SITE = os.environ.get("QEMU_MAINLOOP_HISTORY_SITE")
+# How long each race is run; .ci/mutations gives them more.
+SECONDS = float(os.environ.get("QEMU_MAINLOOP_HISTORY_SECONDS", "0.2"))
 
 SETUP = """
 from Cython.Build import cythonize
@@ -68,6 +70,7 @@ def foreign_module(name):
     return module
 
 
+signals = foreign_module("signals")
 upstream = foreign_module("upstream")
 
 
@@ -106,5 +109,19 @@ def elsewhere(history_site, tmp_path):
             env={**os.environ, "PYTHONPATH": str(history_site), "GLIBC_TUNABLES": tunables})
         assert done.returncode == returncode, f"{done.returncode}\n{done.stdout}{done.stderr}"
         return json.loads(done.stdout) if returncode == 0 else None
+
+    return run
+
+
+@pytest.fixture
+def race(elsewhere):
+    """race(name, …): a race of wakeups.pyx in a new process; rounds were played, none got stuck."""
+
+    def run(name, *arguments):
+        given = ", ".join(map(repr, (int(SECONDS * 1e9), *arguments)))
+        rounds, stuck, *rest = elsewhere(f"wakeups.{name}({given})")
+        assert rounds > 0
+        assert not stuck, f"stuck after {rounds} rounds"
+        return rest
 
     return run

@@ -106,11 +106,18 @@ cdef void remove_others(void *opaque) noexcept nogil:
             # Whatever was freed is somebody else's by now.
             aio_set_fd_handler(ctx, fds[i], count, NULL, NULL, NULL)
             aio_set_fd_handler(ctx, fds[i], NULL, NULL, NULL, NULL)
+    if nests:
+        aio_set_fd_handler(ctx, fds[<int> <uintptr_t> opaque], NULL, NULL, NULL, NULL)
+        aio_poll(ctx, False)
 
 
-def removed_by_another(bytes fdmon):
-    """One of eight ready handlers removes the others: callbacks in that iteration."""
-    global ctx
+cdef bint nests = False
+
+
+def removed_by_another(bytes fdmon, bint nested):
+    """One of eight ready handlers removes the others, and polls: callbacks in that iteration."""
+    global ctx, nests
+    nests = nested
     cdef const char *name = fdmon
     cdef int i
     with nogil:

@@ -1,6 +1,8 @@
 # What the test cases of QEMU's own suite do with a context, for Python to drive: each bottom half,
 # notifier and timer counts its calls in C, and poll() is aio_poll() with its progress.
 
+import threading
+
 from libc.stdint cimport int64_t, uint64_t
 from posix.unistd cimport close, read, write
 
@@ -75,6 +77,7 @@ cdef class BottomHalf:
     """Runs: again by itself until `again` runs; deletes itself in run number `delete_after`."""
     cdef QEMUBH *bh
     cdef readonly int runs
+    cdef readonly object ran_in
     cdef int again
     cdef int delete_after
 
@@ -103,6 +106,7 @@ cdef class BottomHalf:
 
 cdef void run_bottom_half(void *opaque) noexcept with gil:
     cdef BottomHalf self = <BottomHalf> opaque
+    self.ran_in = threading.get_ident()
     self.runs += 1
     if self.runs < self.again or self.runs < self.delete_after:
         qemu_bh_schedule(self.bh)
@@ -158,6 +162,8 @@ cdef class Timer:
     cdef QEMUClockType clock
     cdef int64_t delay_ns
     cdef readonly int runs
+    cdef readonly int64_t late_ns
+    cdef int64_t expire_ns
     cdef int again
 
     def __init__(self, Context context, int clock, int64_t delay_ns, int again=0):
@@ -167,7 +173,8 @@ cdef class Timer:
         self.again = again
 
     def arm(self):
-        timer_mod_ns(self.timer, qemu_clock_get_ns(self.clock) + self.delay_ns)
+        self.expire_ns = qemu_clock_get_ns(self.clock) + self.delay_ns
+        timer_mod_ns(self.timer, self.expire_ns)
 
     @property
     def pending(self):
@@ -180,6 +187,7 @@ cdef class Timer:
 
 cdef void run_timer(void *opaque) noexcept with gil:
     cdef Timer self = <Timer> opaque
+    self.late_ns = qemu_clock_get_ns(self.clock) - self.expire_ns
     self.runs += 1
     if self.runs <= self.again:
         self.arm()

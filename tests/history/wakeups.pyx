@@ -136,7 +136,7 @@ cdef void *schedule_twice(void *opaque) noexcept nogil:
     return finish(b)
 
 
-def schedules(bytes fdmon, int64_t ns, bint blocking, bint cancel):
+def schedules(int64_t ns, bytes fdmon, bint blocking, bint cancel):
     """The run after a second schedule sees what was written before it."""
     cdef Bench b
     cdef pthread_t producer
@@ -167,7 +167,7 @@ cdef void *raise_flag(void *opaque) noexcept nogil:
     return finish(b)
 
 
-def flags(bytes fdmon, int64_t ns, int64_t busy_ns):
+def flags(int64_t ns, bytes fdmon, int64_t busy_ns):
     """A blocking wait ends after "set the flag, notify"."""
     cdef Bench b
     cdef pthread_t producer
@@ -209,7 +209,7 @@ cdef void *notify_often(void *opaque) noexcept nogil:
     return NULL
 
 
-def crowd(bytes fdmon, int64_t ns):
+def crowd(int64_t ns, bytes fdmon):
     """Several notify, and each waits until the loop has looked at its flag."""
     cdef Bench b
     cdef Crowd crowd[NOTIFIERS]
@@ -261,7 +261,7 @@ cdef void *run_own_loop(void *opaque) noexcept nogil:
     return finish(m.b)
 
 
-def middleman(bytes fdmon, int64_t ns):
+def middleman(int64_t ns, bytes fdmon):
     """A bottom half is scheduled from a callback of another loop in another thread."""
     cdef Bench b
     cdef Middleman m
@@ -296,7 +296,7 @@ cdef void *poll_anothers(void *opaque) noexcept nogil:
     return finish(b)
 
 
-def strangers(bytes fdmon, int64_t ns):
+def strangers(int64_t ns, bytes fdmon):
     """A thread notifies a sleeper, then polls its loop itself; also how often it could not."""
     cdef Bench b
     cdef pthread_t thread
@@ -397,7 +397,7 @@ cdef void *poll_until_stopped(void *opaque) noexcept nogil:
     return NULL
 
 
-def groups(bytes fdmon, int64_t ns):
+def groups(int64_t ns, bytes fdmon):
     """Two threads add and remove a hundred descriptors each, each ready when it is added."""
     cdef Group groups[2]
     cdef Poller poller
