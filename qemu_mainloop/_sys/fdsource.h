@@ -108,7 +108,7 @@ static inline int signal_source_read(int fd, siginfo_t *info)
     if (from.ssi_code == SI_TIMER) {
         info->si_timerid = (int)from.ssi_tid;
         info->si_overrun = (int)from.ssi_overrun;
-    } else if (from.ssi_signo == SIGIO) {
+    } else if (from.ssi_signo == SIGIO && from.ssi_code > 0) {
         info->si_band = from.ssi_band;
         info->si_fd = from.ssi_fd;
     } else if (from.ssi_signo == SIGBUS && from.ssi_code > 0) {
