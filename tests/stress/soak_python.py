@@ -13,7 +13,7 @@ def contention(contest, ms):
 
     def contend():
         mine = 0
-        while not over.is_set():
+        while not mine or not over.is_set():
             with lock:
                 contest.touch()
                 mine += 1

@@ -18,7 +18,7 @@ def test_the_iothread_lock_is_wanted_from_everywhere(contention, seed, times):
 
     def contend():
         mine = 0
-        while not over.is_set():
+        while not mine or not over.is_set():
             with lock:
                 contest.touch()
                 mine += 1

@@ -16,7 +16,7 @@ def test_made_used_and_freed_in_threads(lives, kit, seed, times, of):
     before = kit.bytes_in_use()
     counts = lives.lives(seed, times(1000), of)
     # A context leaves nothing behind: a byte of each would show.
-    assert kit.bytes_in_use() - before < counts[of] * 8 + 65536
+    assert kit.bytes_in_use() - before < counts[of] * 8 + (1 << 18)
 
 
 def test_python_loops_and_iothreads_in_threads(times):

@@ -56,7 +56,8 @@ cdef void lock_and_touch(Contention *all, uint64_t turns) noexcept nogil:
 cdef void *contend(void *opaque) noexcept nogil:
     cdef Contender *c = <Contender *> opaque
     cdef uint64_t begin
-    while monotonic_ns() < c.all.until_ns and accusation(&c.all.w.verdict) == NULL:
+    while (c.turns == 0 or monotonic_ns() < c.all.until_ns) and (
+            accusation(&c.all.w.verdict) == NULL):
         begin = monotonic_ns()
         lock_and_touch(c.all, draw(&c.rng) % 200)
         begin = monotonic_ns() - begin
