@@ -15,7 +15,7 @@ from qemu_mainloop import Clock
 def is_stopped():
     try:
         q.clock_step(0)
-    except OSError:
+    except RuntimeError:
         return False
     return True
 

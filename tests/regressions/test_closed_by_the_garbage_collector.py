@@ -37,14 +37,12 @@ REGISTER = {
 
 @pytest.mark.parametrize("register", REGISTER.values(), ids=REGISTER)
 def test_a_finaliser_closes_the_loop(register, collecting, pipe):
-    loop = q.MainLoop()
-    ClosesTheLoop(loop)
-    collecting()
     for _ in range(3):
+        loop = q.MainLoop()
+        ClosesTheLoop(loop)
+        collecting()
         try:
             register(loop, pipe[0])
         except RuntimeError as e:
             assert "is closed" in str(e)
-            break
-    loop.close()
-
+        loop.close()
