@@ -15,7 +15,7 @@ from qemu_mainloop.timer cimport (
 from stress_kit.signals cimport (
     SignalTarget, signals_join, signals_leave, signals_number)
 from stress_kit.system cimport (
-    Verdict, accusation, accuse, add, draw, get, get_acquire, idle_turns, own_sleeps,
+    Verdict, accusation, accuse, add, draw, get, get_acquire, idle_turns, own_sleeps, pause_ns,
     pthread_create, pthread_join, pthread_kill, pthread_t, put, put_release, reach, seed_with,
     stay_on)
 
@@ -42,7 +42,7 @@ cdef struct Race:
     int how
     uint64_t stop
     uint64_t sleeps
-    uint64_t ended               # wakers that are through
+    uint64_t ended               # the sleeper has
     int wakers
     Waker all[MOST_WAKERS]
     SignalTarget target
@@ -68,6 +68,7 @@ cdef void *sleeper(void *opaque) noexcept nogil:
         if r.how == NOTIFY:
             look_all(r)
     r.sleeps = own_sleeps() - before
+    put_release(&r.ended, 1)
     return NULL
 
 
@@ -101,7 +102,6 @@ cdef void *waker(void *opaque) noexcept nogil:
         if <uint64_t> took > k.longest_ns:
             k.longest_ns = took
         k.done += 1
-    add(&r.ended, 1)
     return NULL
 
 
@@ -132,7 +132,9 @@ cdef void end(Race *r) noexcept nogil:
 cdef uint64_t finish(Race *r, pthread_t loop) noexcept nogil:
     # Whatever was lost, this thread must end: it is told again and again.
     put_release(&r.stop, 1)
-    aio_notify(r.ctx)
+    while not get_acquire(&r.ended):
+        aio_notify(r.ctx)
+        pause_ns(1000000)
     pthread_join(loop, NULL)
     cdef uint64_t longest_ns = 0
     for i in range(r.wakers):
