@@ -12,7 +12,7 @@ cdef enum:
     MOST_ACTORS = 8
     CHANNELS = 3
     VICTIMS = 64
-    DEEDS = 11
+    DEEDS = 10
 
 cdef struct Channel:
     Actor *actor
@@ -48,6 +48,7 @@ cdef struct Storm:
     World w
     int actors
     bint forks
+    uint64_t forked
     uint64_t until_ns
     uint64_t struck, struck_seen
     QEMUBH *struck_bh

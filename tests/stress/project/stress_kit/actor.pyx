@@ -20,7 +20,7 @@ from stress_kit.system cimport (
     EFD_CLOEXEC, EFD_NONBLOCK, accusation, accuse, add, close, draw, eventfd, get, getpid,
     idle_turns, kill, monotonic_ns, pthread_kill, put, put_release, reach, read, seed_with,
     write)
-from stress_kit.world cimport MAIN, world_fork, world_is_child
+from stress_kit.world cimport MAIN, world_is_child
 
 
 # ---- callbacks, in the loop's thread
@@ -234,18 +234,13 @@ cdef void do_signal(Actor *a) noexcept nogil:
         pthread_kill(a.thread, signals_number())
 
 
-cdef void do_fork(Actor *a) noexcept nogil:
-    if a.storm.forks:
-        world_fork(a.w, &a.rng)
-
-
 ctypedef void (*Deed)(Actor *a) noexcept nogil
 
 cdef Deed deed[DEEDS]
 deed[:] = [do_schedule, do_idle, do_cancel, do_oneshot, do_barrier, do_descriptor, do_victim,
-           do_timer, do_notify, do_signal, do_fork]
+           do_timer, do_notify, do_signal]
 cdef int weight[DEEDS]
-weight[:] = [700, 100, 200, 200, 100, 300, 100, 50, 150, 96, 4]
+weight[:] = [700, 100, 200, 200, 100, 300, 100, 50, 150, 100]
 cdef enum:
     ALL_WEIGHTS = 2000
 

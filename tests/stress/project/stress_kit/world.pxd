@@ -16,6 +16,9 @@ cdef struct World:
     uint64_t polls
     uint64_t stop
     Verdict verdict
+    # What a forked child does first, to disturb its parent if it can; or NULL.
+    void (*in_child)(void *opaque) noexcept nogil
+    void *opaque
 
 # Set in a forked child: what is the parent's too must not be read there.
 cdef int world_is_child

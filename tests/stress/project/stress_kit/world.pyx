@@ -104,6 +104,8 @@ cdef int live_as_child(World *w, bint starts_threads) noexcept nogil:
         return 10
     if starts_threads and uses_an_iothread():
         return 11
+    if w.in_child != NULL:
+        w.in_child(w.opaque)
     qemu_bh_schedule(bh)
     timer_mod_ns(timer, qemu_clock_get_ns(QEMU_CLOCK_REALTIME) + 200000)
     while turns < 20 or not (bh_runs and timer_runs):
