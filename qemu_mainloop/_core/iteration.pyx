@@ -163,6 +163,7 @@ cdef bint ask_users(AioContext *ctx, Iteration *it) noexcept nogil:
 # Phases 2 to 4.  The number of reports, or negative errno.
 cdef int wait(AioContext *ctx, Iteration *it, int64_t timeout_ns) noexcept nogil:
     cdef int n
+    it.waits_after = ctx.pass_
     n = fd_table_apply(&ctx.fds, clock_monotonic_ns() if atomic_load_int(&ctx.fds.muted) else 0)
     if n < 0:
         return n

@@ -11,6 +11,7 @@ from qemu_mainloop._sys.thread cimport SignalMask
 cdef struct Iteration:
     AioContext *outer            # what this thread was in an iteration of
     uint64_t pass_
+    uint64_t waits_after         # the last iteration begun before phase 2: nested ones included
     bint took_lock               # the iothread lock, for the call
     bint work_came               # the last sleep ended, or was cut short, for it
     bint lost_lock               # and gave up waiting for it: nothing may be called

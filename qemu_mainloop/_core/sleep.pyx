@@ -107,7 +107,7 @@ cdef int sleep_guarded(AioContext *ctx, Iteration *it, int64_t timeout_ns) noexc
     if it.driver.trust_ns:
         it.driver.asked_ns = clock_monotonic_ns()
     # A signal handler ran a nested iteration: whatever was computed is void.
-    if stays_awake or ctx.pass_ != it.pass_ or dispatch_forked(it.d):
+    if stays_awake or ctx.pass_ != it.waits_after or dispatch_forked(it.d):
         signal_mask_restore(&it.mask)
         return -EINTR
     n = sleep_once(ctx, it, timeout_ns, &it.mask)
@@ -164,7 +164,7 @@ cdef int retake_lock(AioContext *ctx, Iteration *it, int n) noexcept nogil:
         it.lost_lock = True
         return -EINTR
     # A signal handler ran a nested iteration: what was reported is void.
-    return n if ctx.pass_ == it.pass_ else -EINTR
+    return n if ctx.pass_ == it.waits_after else -EINTR
 
 
 # ---- busy polling: looking at memory, and now and then at the kernel, before a sleep
