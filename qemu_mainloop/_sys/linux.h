@@ -33,7 +33,7 @@ static inline int epoll_wait_ns(int ep, EpollEvent *events, int max,
         ts.sec = timeout_ns / 1000000000;
         ts.nsec = timeout_ns % 1000000000;
         rc = (int)syscall(SYS_epoll_pwait2, ep, events, max,
-                          timeout_ns < 0 ? NULL : &ts, mask, 8);
+                          timeout_ns < 0 ? NULL : &ts, mask, (size_t)8);
     }
     return rc < 0 ? -errno : rc;
 }
