@@ -76,6 +76,7 @@ cdef void look(void *opaque) noexcept nogil:
 cdef void answer(void *opaque) noexcept nogil:
     cdef Bench *b = <Bench *> opaque
     put(&b.seen, get(&b.data))
+    spin(200)                            # it has looked, and has not returned
 
 
 cdef void begin(Bench *b, const char *fdmon, int64_t ns, int64_t busy_ns) noexcept nogil:
