@@ -1,6 +1,6 @@
 /*
  * notifier.h - a kernel object that one thread sets and another one polls:
- * an eventfd where there is one, else a pipe.
+ * an eventfd where there is one and it is not forbidden, else a pipe.
  */
 #ifndef QEMU_MAINLOOP_SYS_NOTIFIER_H
 #define QEMU_MAINLOOP_SYS_NOTIFIER_H
@@ -18,26 +18,44 @@ typedef struct Notifier {
     int write_fd;               /* an eventfd: the same */
 } Notifier;
 
-static inline int notifier_open(Notifier *n)
+static inline int notifier_open_pipe(Notifier *n)
 {
+    int fds[2];
+
 #ifdef __linux__
-    n->read_fd = n->write_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    return n->read_fd < 0 ? -errno : 0;
+    if (pipe2(fds, O_NONBLOCK | O_CLOEXEC) < 0) {
+        return -errno;
+    }
 #else
-    int fds[2], i;
+    int i;
 
     if (pipe(fds) < 0) {
-        n->read_fd = n->write_fd = -1;
         return -errno;
     }
     for (i = 0; i < 2; i++) {
         fcntl(fds[i], F_SETFD, FD_CLOEXEC);
         fcntl(fds[i], F_SETFL, O_NONBLOCK);
     }
+#endif
     n->read_fd = fds[0];
     n->write_fd = fds[1];
     return 0;
+}
+
+static inline int notifier_open(Notifier *n)
+{
+#ifdef __linux__
+    n->read_fd = n->write_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (n->read_fd >= 0) {
+        return 0;
+    }
+    if (errno == EMFILE || errno == ENFILE || errno == ENOMEM) {
+        return -errno;
+    }
+    /* An old kernel, or a sandbox. */
 #endif
+    n->read_fd = n->write_fd = -1;
+    return notifier_open_pipe(n);
 }
 
 static inline void notifier_close(Notifier *n)
