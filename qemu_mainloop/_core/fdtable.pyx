@@ -117,7 +117,9 @@ cdef int fd_table_apply_one(FdTable *t, int fd) noexcept nogil:
         return 0
     rc = t.mon.ops.update(&t.mon, fd, tag, now, wanted)
     if rc == 0 and t.mirror.ops != NULL:
-        t.mirror.ops.update(&t.mirror, fd, tag, now, wanted)
+        # A number that is not open: the fdmon's wait tells.
+        if t.mirror.ops.update(&t.mirror, fd, tag, now, wanted) == -ENOMEM:
+            rc = -ENOMEM                 # both are told again before the next wait
     if rc == -EBADF:
         # Closed under its handler.  The kernel has nothing, which is what is wanted now.
         slot.kernel_events = 0
@@ -158,9 +160,9 @@ cdef int fd_table_apply(FdTable *t, int64_t now_ns) noexcept nogil:
     if t.muted:
         unmute(t, now_ns)
     rc = grow_reports(t)
-    if rc == 0 and t.must_rebuild:
-        rc = rebuild(t)
     if rc == 0:
+        if t.must_rebuild:
+            rebuild(t)
         rc = fd_table_apply_all(t)
     mutex_unlock(t.lock)
     return rc
@@ -179,16 +181,14 @@ cdef int grow_reports(FdTable *t) noexcept nogil:
     return 0
 
 
-cdef int rebuild(FdTable *t) noexcept nogil:
-    cdef int rc = t.mon.ops.rebuild(&t.mon)
-    if rc == 0 and t.mirror.ops != NULL:
-        rc = t.mirror.ops.rebuild(&t.mirror)
-    if rc < 0:
-        return rc
-    t.must_rebuild = False
+cdef void rebuild(FdTable *t) noexcept nogil:
+    # Without a descriptor for a new set the old one, stale entries and all, serves on,
+    # and the next wait tries again.
+    if t.mon.ops.rebuild(&t.mon) < 0:
+        return
+    t.must_rebuild = t.mirror.ops != NULL and t.mirror.ops.rebuild(&t.mirror) < 0
     t.rebuilds += 1
     fd_table_restart(t)
-    return 0
 
 
 cdef void fd_table_restart(FdTable *t) noexcept nogil:
@@ -206,7 +206,8 @@ cdef int64_t fd_table_timeout_ns(FdTable *t) noexcept nogil:
 # Hosted: what is ready but shows in no descriptor, so that the host must be told.
 cdef bint fd_table_has_hidden(FdTable *t) noexcept nogil:
     cdef FDMon *mon = &t.mirror if t.mirror.ops != NULL else &t.mon
-    return mon.ops.has_hidden(mon)
+    # There is none in a forked child that could not make its kernel objects yet.
+    return mon.ops != NULL and mon.ops.has_hidden(mon)
 
 
 cdef int fd_table_wants(FdTable *t, int fd, uint32_t *tag) noexcept nogil:

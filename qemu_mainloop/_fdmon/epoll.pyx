@@ -9,8 +9,8 @@
 #   entry carries the registration's tag; the fd table tells by it what is stale,
 #   and has the set rebuilt when a stale entry keeps reporting.
 # * Regular files and some devices are refused with EPERM, entries over the user's
-#   limit with ENOSPC.  Those are served by poll(2), in a set whose first member
-#   is the epoll descriptor itself.
+#   limit with ENOSPC; a sandbox may have an error of its own.  Whatever is refused is
+#   served by poll(2), in a set whose first member is the epoll descriptor itself.
 # * HUP and ERR are reported whether they are asked for or not, so an entry that
 #   wants nothing must not be in the set.
 # * epoll_wait(2) counts in milliseconds.  epoll_pwait2(2) has nanoseconds but is
@@ -20,8 +20,7 @@
 # epoll_ctl(2) takes effect while another thread waits, so an entry can be detached
 # at any time.  What poll(2) serves cannot: its array must not move under the kernel.
 
-from libc.errno cimport (
-    EAGAIN, EEXIST, EINVAL, ELOOP, ENOENT, ENOMEM, ENOSPC, ENOSYS, EPERM)
+from libc.errno cimport EAGAIN, EBADF, EEXIST, ENOENT, ENOMEM, ENOSYS, EPERM
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, realloc
 
@@ -84,18 +83,21 @@ cdef void epoll_close(FDMon *mon) noexcept nogil:
 
 # ---- registrations
 
-cdef inline bint is_refusal(int rc) noexcept nogil:
-    return rc == -EPERM or rc == -ENOSPC or rc == -ENOMEM or rc == -ELOOP or rc == -EINVAL
-
-
 cdef int serve_by_poll(Epoll *e, int fd, uint32_t tag, int wanted) noexcept nogil:
+    cdef int rc
     if e.refused.n == 0 and pollset_put(&e.refused, e.ep, 0, POLLIN) < 0:
         return -ENOMEM
-    return pollset_put(&e.refused, fd, tag, wanted)
+    rc = pollset_put(&e.refused, fd, tag, wanted)
+    clear_if_alone(e)
+    return rc
 
 
 cdef void leave_poll(Epoll *e, int fd) noexcept nogil:
     pollset_remove(&e.refused, fd)
+    clear_if_alone(e)
+
+
+cdef void clear_if_alone(Epoll *e) noexcept nogil:
     if e.refused.n == 1:
         pollset_clear(&e.refused)
 
@@ -116,7 +118,9 @@ cdef int epoll_update(FDMon *mon, int fd, uint32_t tag, int now, int wanted) noe
         rc = epoll_change(e.ep, EPOLL_CTL_ADD, fd, wanted, data)
     elif rc == -EEXIST:
         rc = epoll_change(e.ep, EPOLL_CTL_MOD, fd, wanted, data)
-    return serve_by_poll(e, fd, tag, wanted) if is_refusal(rc) else rc
+    if rc < 0 and rc != -EBADF:
+        return serve_by_poll(e, fd, tag, wanted)
+    return rc
 
 
 cdef int epoll_detach(FDMon *mon, int fd) noexcept nogil:
@@ -196,7 +200,8 @@ cdef int epoll_rebuild(FDMon *mon) noexcept nogil:
     # The number stays: a descriptor that was closed under its handler leaves a free one,
     # and nobody expects to find us behind it.
     ep = fd_replace(e.ep, ep)
-    pollset_clear(&e.refused)
+    if ep == 0:
+        pollset_clear(&e.refused)
     return ep
 
 

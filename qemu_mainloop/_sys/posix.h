@@ -17,7 +17,8 @@ typedef struct pollfd PollFd;
 
 static inline int fd_is_open(int fd)
 {
-    return fcntl(fd, F_GETFD) >= 0;
+    /* Any other error says nothing about the number. */
+    return fcntl(fd, F_GETFD) >= 0 || errno != EBADF;
 }
 
 static inline struct timespec *timeout_to_timespec(int64_t timeout_ns,
@@ -64,15 +65,24 @@ static inline int poll_wait(PollFd *fds, unsigned n, int64_t timeout_ns,
     return rc < 0 ? -errno : rc;
 }
 
-/* The number fd names the file of fresh from here on; fresh is closed. */
+/* The number fd names the file of fresh from here on, or nothing changed; fresh is closed. */
 static inline int fd_replace(int fd, int fresh)
 {
     int rc;
 
     do {
+#ifdef __linux__
+        rc = dup3(fresh, fd, O_CLOEXEC);
+#else
         rc = dup2(fresh, fd);
+#endif
     } while (rc < 0 && (errno == EINTR || errno == EBUSY));
-    rc = rc < 0 ? -errno : fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 ? -errno : 0;
+    rc = rc < 0 ? -errno : 0;
+#ifndef __linux__
+    if (rc == 0) {
+        fcntl(fd, F_SETFD, FD_CLOEXEC);
+    }
+#endif
     close(fresh);
     return rc;
 }
