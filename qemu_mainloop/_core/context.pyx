@@ -160,7 +160,7 @@ cdef void fork_child(void *owner) noexcept nogil:
 
 cdef int context_restart(AioContext *ctx) noexcept nogil:
     # What is inherited is closed and not touched otherwise: it is the parent's too.
-    cdef bint was_hosted = ctx.hosting.fd >= 0
+    cdef bint was_hosted = context_is_hosted(ctx)      # also if an earlier try failed
     cdef int old_notifier_fd = ctx.wakeup.notifier.read_fd
     cdef int rc
     child_list_drop(&ctx.children)

@@ -40,6 +40,8 @@ cdef int hosting_open(Hosting *h) noexcept nogil:
     h.timer_fd = timerfd_open()
     rc = h.timer_fd
     if rc >= 0:
+        rc = timerfd_arm(h.timer_fd, -1)
+    if rc >= 0:
         rc = hostfd_add(h.fd, h.timer_fd)
     if rc >= 0:
         rc = hostfd_add(h.fd, h.wakeup.notifier.read_fd)
@@ -72,8 +74,10 @@ cdef int hosting_show(Hosting *h) noexcept nogil:
     if h.shown_fd >= 0:
         hostfd_remove(h.fd, h.shown_fd)
     h.shown_fd = fd
-    h.shown_rebuilds = h.fds.rebuilds
-    return hostfd_add(h.fd, fd)
+    rc = hostfd_add(h.fd, fd)
+    if rc >= 0:
+        h.shown_rebuilds = h.fds.rebuilds
+    return rc
 
 
 cdef void hosting_close(Hosting *h) noexcept nogil:
@@ -102,7 +106,8 @@ cdef void hosting_rearm(void *hosting) noexcept nogil:
             first_ns = now_ns + left_ns
     if h.idle_until_ns >= 0 and (first_ns < 0 or h.idle_until_ns < first_ns):
         first_ns = h.idle_until_ns
-    timerfd_arm(h.timer_fd, first_ns)
+    if timerfd_arm(h.timer_fd, first_ns) < 0 and h.timer_fd >= 0:
+        notifier_set(&h.wakeup.notifier)     # then the host comes by all the time
     mutex_unlock(&h.lock)
 
 
@@ -130,7 +135,10 @@ cdef void hosting_sleep(Hosting *h) noexcept nogil:
 
 
 cdef bint has_hidden(Hosting *h) noexcept nogil:
-    # Always ready, or unknown: what neither the fdmon's descriptor nor the mirror shows.
+    # Always ready, or unknown: what neither the fdmon's descriptor nor the mirror shows,
+    # and all of it while a set that was made anew is not shown yet.
+    if h.shown_rebuilds != h.fds.rebuilds:
+        return True
     if h.fds.mirror.ops != NULL:
         return h.fds.mirror.ops.has_hidden(&h.fds.mirror)
     return h.fds.mon.ops.has_hidden(&h.fds.mon)

@@ -240,14 +240,18 @@ cdef void sleep_watch_wall_clock(AioContext *ctx) noexcept nogil:
     fd = wall_clock_watch_open()
     if fd < 0:
         return
-    if fd_table_set(&ctx.fds, fd, FD_INTERNAL, on_wall_clock_set, NULL, NULL, ctx, NULL,
-                    True) < 0:
+    if wall_clock_watch_arm(fd) < 0 or fd_table_set(
+            &ctx.fds, fd, FD_INTERNAL, on_wall_clock_set, NULL, NULL, ctx, NULL, True) < 0:
         close(fd)
         return
-    wall_clock_watch_arm(fd)
     ctx.wall_watch_fd = fd
 
 
 cdef void on_wall_clock_set(void *opaque) noexcept nogil:
     # The next timeout is computed from the new time: nothing else is to be done.
-    wall_clock_watch_arm((<AioContext *> opaque).wall_watch_fd)
+    cdef AioContext *ctx = <AioContext *> opaque
+    cdef int fd = ctx.wall_watch_fd
+    if wall_clock_watch_arm(fd) < 0:
+        fd_table_set(&ctx.fds, fd, FD_INTERNAL, NULL, NULL, NULL, NULL, NULL, True)
+        close(fd)
+        ctx.wall_watch_fd = -1

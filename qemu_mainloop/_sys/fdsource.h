@@ -43,8 +43,8 @@ static inline int timerfd_open(void)
     return fd < 0 ? -errno : fd;
 }
 
-/* Absolute; expire_ns < 0 disarms. */
-static inline void timerfd_arm(int fd, int64_t expire_ns)
+/* Absolute; expire_ns < 0 disarms.  0 or negative errno. */
+static inline int timerfd_arm(int fd, int64_t expire_ns)
 {
     struct itimerspec its;
 
@@ -56,7 +56,7 @@ static inline void timerfd_arm(int fd, int64_t expire_ns)
         its.it_value.tv_sec = expire_ns / 1000000000;
         its.it_value.tv_nsec = expire_ns % 1000000000;
     }
-    timerfd_settime(fd, TFD_TIMER_ABSTIME, &its, NULL);
+    return timerfd_settime(fd, TFD_TIMER_ABSTIME, &its, NULL) < 0 ? -errno : 0;
 }
 
 /* Readable once somebody sets the wall clock, until it is armed again. */
@@ -67,7 +67,8 @@ static inline int wall_clock_watch_open(void)
     return fd < 0 ? -errno : fd;
 }
 
-static inline void wall_clock_watch_arm(int fd)
+/* 0 or negative errno: it will not tell. */
+static inline int wall_clock_watch_arm(int fd)
 {
     struct itimerspec its;
     uint64_t expirations;
@@ -78,7 +79,8 @@ static inline void wall_clock_watch_arm(int fd)
     }
     memset(&its, 0, sizeof its);
     its.it_value.tv_sec = (time_t)1 << 33;
-    timerfd_settime(fd, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &its, NULL);
+    return timerfd_settime(fd, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &its, NULL) < 0
+           ? -errno : 0;
 }
 
 static inline int signal_source_open(const sigset_t *set)
@@ -130,9 +132,14 @@ static inline int signal_source_read(int fd, siginfo_t *info)
 
 static inline int pidfd_open_child(pid_t pid) { (void)pid; return -ENOSYS; }
 static inline int timerfd_open(void) { return -ENOSYS; }
-static inline void timerfd_arm(int fd, int64_t ns) { (void)fd; (void)ns; }
+static inline int timerfd_arm(int fd, int64_t ns)
+{
+    (void)fd;
+    (void)ns;
+    return -ENOSYS;
+}
 static inline int wall_clock_watch_open(void) { return -ENOSYS; }
-static inline void wall_clock_watch_arm(int fd) { (void)fd; }
+static inline int wall_clock_watch_arm(int fd) { (void)fd; return -ENOSYS; }
 static inline int signal_source_open(const sigset_t *set)
 {
     (void)set;

@@ -16,10 +16,10 @@ cdef extern from "qemu_mainloop/_sys/fdsource.h" nogil:
 
     int pidfd_open_child(pid_t pid)
     int timerfd_open()
-    void timerfd_arm(int fd, int64_t expire_ns)
+    int timerfd_arm(int fd, int64_t expire_ns)
     void timerfd_clear(int fd)
     int wall_clock_watch_open()
-    void wall_clock_watch_arm(int fd)
+    int wall_clock_watch_arm(int fd)
 
     int signal_source_open(const SignalSet *set)
     int signal_source_read(int fd, SignalInfo *info)
