@@ -1,6 +1,6 @@
 # Signals.
 
-from libc.errno cimport EINVAL, ENOSYS
+from libc.errno cimport EINVAL, EMFILE, ENFILE, ENOMEM
 
 from qemu_mainloop._core.bh cimport bh_schedule
 from qemu_mainloop._core.fork cimport ForkMember, fork_generation, fork_join
@@ -51,8 +51,9 @@ cdef int signals_attach(FdTable *t) noexcept nogil:
     signals_take(&taken)
     signal_source_set(&wanted)
     source_fd = signal_source_open(&wanted)
-    if source_fd == -ENOSYS:
-        # No signalfd here: blocking what nobody reads would lose it.
+    if (source_fd < 0 and source_fd != -EMFILE and source_fd != -ENFILE
+            and source_fd != -ENOMEM):
+        # No signalfd here, or it is forbidden: blocking what nobody reads would lose it.
         source_fd = -1
         signals_give_back(&taken)
         return 0
@@ -108,7 +109,7 @@ cdef int signal_trap(int signo, QEMUBH *bh) noexcept nogil:
     replaced = <QEMUBH *> atomic_exchange_seq_ptr(&traps[signo], bh)
     rc = signal_trap_install(signo, on_trap, &old)
     if rc < 0:
-        atomic_exchange_seq_ptr(&traps[signo], NULL)
+        atomic_exchange_seq_ptr(&traps[signo], replaced)
     elif replaced == NULL:
         before[signo] = old
     wait_for_handlers()
