@@ -46,6 +46,25 @@ def run_again(loop, arm):
     loop.run()
 
 
+def run_after_read(loop, arm):
+    """Armed by a read callback: the rest of its iteration is on the way, too."""
+    reading, writing = os.pipe()
+    try:
+        os.write(writing, b"x")
+        loop.set_fd_handler(reading, lambda: (os.read(reading, 1), arm()))
+        loop.run()
+    finally:
+        loop.set_fd_handler(reading)
+        os.close(reading)
+        os.close(writing)
+
+
+def run_after_timer(loop, arm):
+    timer = loop.timer_new(arm)
+    timer.mod_ns(0)
+    loop.run()
+
+
 def run_until(loop, arm):
     arm()
     loop.run_until(lambda: False)
@@ -147,6 +166,8 @@ WAYS = {
     "wait": (wait, nothing, False, False),
     "run": (run, nothing, False, False),
     "run again": (run_again, nothing, False, False),
+    "run after a read": (run_after_read, nothing, False, False),
+    "run after a timer": (run_after_timer, nothing, False, False),
     "run_until": (run_until, nothing, False, False),
     "run_until with a timeout": (run_until_timeout, nothing, False, False),
     "nested wait": (nested_wait, nothing, False, False),

@@ -62,6 +62,7 @@ def scenario_module(site_fixture, name):
 
 bottom_halves = scenario_module("meson_site", "foreign_meson.bottom_halves")
 descriptors = scenario_module("meson_site", "foreign_meson.descriptors")
+gil_and_lock = scenario_module("meson_site", "foreign_meson.gil_and_lock")
 locking = scenario_module("meson_site", "foreign_meson.locking")
 producers = scenario_module("meson_site", "foreign_meson.producers")
 python_side = scenario_module("meson_site", "foreign_meson.python_side")
