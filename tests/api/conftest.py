@@ -1,7 +1,11 @@
 """Fixtures of the API tests: spin detection, closed numbers, the virtual clock, the main loop."""
 
+import contextlib
 import fcntl
+import functools
 import os
+import socket
+from pathlib import Path
 
 import pytest
 
@@ -95,3 +99,80 @@ def noted(loop, virtual, base, calls):
         return timer
 
     return new
+
+
+# ---- under pytest-run-parallel, which runs a test by several threads at once
+
+# What a test may ask for and be run so; each thread gets a loop and descriptors of its own.
+SHARED = {"fdmon", "iterations_in", "request", "nothing_leaks", "the_main_loop_exists"}
+OWN = {"loop", "pipe", "other_pipe", "sockets", "calls"}
+ONCE_A_PROCESS = {
+    "test_clock_host": "the host clock",
+    "test_clock_step": "the virtual clock",
+    "test_clocks": "the virtual clock",
+    "test_closed_descriptors": "numbers of descriptors, which another thread may get",
+    "test_command_line": "the process's own loop",
+    "test_fork": "fork",
+    "test_gil": "counters of the process",
+    "test_iothread_lock": "the iothread lock",
+    "test_odd_files": "numbers of descriptors, which another thread may get",
+    "test_reused_descriptors": "numbers of descriptors, which another thread may get",
+    "test_signal": "signals",
+    "test_wait_objects": "the main loop",
+}
+
+
+def pytest_collection_modifyitems(config, items):
+    if not config.pluginmanager.hasplugin("run-parallel"):
+        return
+    for item in items:
+        if Path(item.path).parent != Path(__file__).parent:
+            continue
+        reason = _why_alone(item)
+        if reason:
+            item.add_marker(pytest.mark.thread_unsafe(reason=reason))
+            item.add_marker(pytest.mark.iterations(1))
+        elif hasattr(item, "obj"):
+            item.obj = _with_its_own(item.obj)
+
+
+def _why_alone(item):
+    for name, reason in ONCE_A_PROCESS.items():
+        if item.path.stem.startswith(name):
+            return reason
+    others = set(item.fixturenames) - SHARED - OWN - set(item.callspec.params if
+                                                         hasattr(item, "callspec") else ())
+    return f"uses {', '.join(sorted(others))}" if others else None
+
+
+def _with_its_own(test):
+    @functools.wraps(test)
+    def run(**arguments):
+        with contextlib.ExitStack() as stack:
+            for name in OWN & arguments.keys():
+                arguments[name] = _make(name, arguments, stack)
+            test(**arguments)
+
+    return run
+
+
+def _make(name, arguments, stack):
+    if name == "loop":
+        return stack.enter_context(q.MainLoop(fdmon=arguments["loop"].fdmon))
+    if name == "calls":
+        return []
+    if name == "sockets":
+        pair = socket.socketpair()
+        for end in pair:
+            end.setblocking(False)
+            stack.callback(end.close)
+        return pair
+    ends = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    for fd in ends:
+        stack.callback(_close, fd)
+    return ends
+
+
+def _close(fd):
+    with contextlib.suppress(OSError):  # the test closed it
+        os.close(fd)
