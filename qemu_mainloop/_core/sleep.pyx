@@ -73,7 +73,7 @@ cdef int sleep_until(AioContext *ctx, Iteration *it, int64_t timeout_ns) noexcep
     cdef int n
     if driver == NULL or not driver.looks_for_signals:
         if driver != NULL and driver.before_sleep(driver):
-            return -EINTR
+            return kernel_wait(ctx, 0, NULL)
         return sleep_once(ctx, it, timeout_ns, NULL)
     end_ns = -1
     if timeout_ns >= 0 and (driver.trust_ns or driver.longest_sleep_ns >= 0):
@@ -107,9 +107,14 @@ cdef int sleep_guarded(AioContext *ctx, Iteration *it, int64_t timeout_ns) noexc
     if it.driver.trust_ns:
         it.driver.asked_ns = clock_monotonic_ns()
     # A signal handler ran a nested iteration: whatever was computed is void.
-    if stays_awake or ctx.pass_ != it.waits_after or dispatch_forked(it.d):
+    if ctx.pass_ != it.waits_after or dispatch_forked(it.d):
         signal_mask_restore(&it.mask)
         return -EINTR
+    if stays_awake:
+        # An exception waits to be raised: the iteration is completed first.
+        signal_mask_restore(&it.mask)
+        it.work_came = True
+        return kernel_wait(ctx, 0, NULL)
     n = sleep_once(ctx, it, timeout_ns, &it.mask)
     signal_mask_restore(&it.mask)
     return n
