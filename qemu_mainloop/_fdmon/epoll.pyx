@@ -167,8 +167,9 @@ cdef int wait_for_both(Epoll *e, int64_t timeout_ns, const SignalMask *mask, FDR
         return found
     if e.refused.fds[0].revents:
         found -= 1
-        n = max - found if max - found > 1 else 1
-        from_epoll = epoll_wait_ns(e.ep, e.events, grow_events(e, n), 0, NULL)
+        # First it grows, then its address is taken: C may look at arguments in any order.
+        n = grow_events(e, max - found if max - found > 1 else 1)
+        from_epoll = epoll_wait_ns(e.ep, e.events, n, 0, NULL)
         from_epoll = report(e, from_epoll, ready) if from_epoll > 0 else 0
     return from_epoll + pollset_report(&e.refused, 1, found, ready + from_epoll,
                                        max - from_epoll)
