@@ -90,6 +90,16 @@ def calls():
 
 
 @pytest.fixture
+def new(loop, calls):
+    """new(name): a timer that notes its name in calls."""
+    return functools.partial(_noting_timer, loop, calls)
+
+
+def _noting_timer(loop, calls, name, **kw):
+    return loop.timer_new(lambda: calls.append(name), **kw)
+
+
+@pytest.fixture
 def noted(loop, virtual, base, calls):
     """noted(name, after_ns): a virtual timer that notes name and the clock's advance in calls."""
 
@@ -105,7 +115,7 @@ def noted(loop, virtual, base, calls):
 
 # What a test may ask for and be run so; each thread gets a loop and descriptors of its own.
 SHARED = {"fdmon", "iterations_in", "request", "nothing_leaks", "the_main_loop_exists"}
-OWN = {"loop", "pipe", "other_pipe", "sockets", "calls"}
+OWN = ("loop", "calls", "new", "pipe", "other_pipe", "sockets")
 ONCE_A_PROCESS = {
     "test_clock_host": "the host clock",
     "test_clock_step": "the virtual clock",
@@ -140,7 +150,7 @@ def _why_alone(item):
     for name, reason in ONCE_A_PROCESS.items():
         if item.path.stem.startswith(name):
             return reason
-    others = set(item.fixturenames) - SHARED - OWN - set(item.callspec.params if
+    others = set(item.fixturenames) - SHARED - set(OWN) - set(item.callspec.params if
                                                          hasattr(item, "callspec") else ())
     return f"uses {', '.join(sorted(others))}" if others else None
 
@@ -149,8 +159,9 @@ def _with_its_own(test):
     @functools.wraps(test)
     def run(**arguments):
         with contextlib.ExitStack() as stack:
-            for name in OWN & arguments.keys():
-                arguments[name] = _make(name, arguments, stack)
+            for name in OWN:
+                if name in arguments:
+                    arguments[name] = _make(name, arguments, stack)
             test(**arguments)
 
     return run
@@ -161,6 +172,12 @@ def _make(name, arguments, stack):
         return stack.enter_context(q.MainLoop(fdmon=arguments["loop"].fdmon))
     if name == "calls":
         return []
+    if name == "new":
+        loop = arguments.get("loop")
+        if loop is None:
+            theirs = arguments["new"].args[0]
+            loop = stack.enter_context(q.MainLoop(fdmon=theirs.fdmon))
+        return functools.partial(_noting_timer, loop, arguments.get("calls", []))
     if name == "sockets":
         pair = socket.socketpair()
         for end in pair:

@@ -1,5 +1,6 @@
 """Bottom halves: idle ones, other threads, the names of main-loop.h."""
 
+import os
 import threading
 import time
 
@@ -60,7 +61,7 @@ def test_idle_one_from_another_thread_wakes_a_sleeping_loop(loop):
 
     def other():
         while loop.info()["sleeps"] == 0:
-            pass
+            os.sched_yield()
         bh.schedule_idle()
 
     thread = threading.Thread(target=other)
@@ -78,7 +79,7 @@ def test_one_from_another_thread_wakes_a_sleeping_loop(loop):
 
     def other():
         while loop.info()["sleeps"] == 0:
-            pass
+            os.sched_yield()
         bh.schedule()
 
     thread = threading.Thread(target=other)

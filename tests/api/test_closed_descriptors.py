@@ -142,7 +142,7 @@ def test_peer_sees_the_end_after_removal_in_another_thread(loop, sockets):
 
     def other():
         while loop.info()["sleeps"] == 0:
-            pass
+            os.sched_yield()
         loop.set_fd_handler(a)
         a.close()
         loop.notify()

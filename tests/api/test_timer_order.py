@@ -16,12 +16,6 @@ def now():
     return q.clock_get_ns()
 
 
-@pytest.fixture
-def new(loop, calls):
-    """new(name): a timer that notes its name in calls."""
-    return lambda name, **kw: loop.timer_new(lambda: calls.append(name), **kw)
-
-
 def test_overdue_one_waits_for_an_iteration(loop, new, calls):
     """Time that passes without the loop being driven fires nothing by itself."""
     deadline = now() + 1000
