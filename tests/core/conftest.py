@@ -15,6 +15,8 @@ import pytest
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
+# Compilers need not run under the sanitizer that the tests may run under.
+BUILDER = os.environ.get("PYTHON_FOR_BUILDS", sys.executable)
 
 SETUP = """
 from Cython.Build import cythonize
@@ -45,7 +47,7 @@ def probe_site(tmp_path_factory):
     script = SETUP.format(names=[probe.stem for probe in probes], root=str(ROOT), jobs=jobs)
     (source / "setup.py").write_text(script)
     done = subprocess.run(
-        [sys.executable, "setup.py", "-q", "build_ext", f"-j{jobs}", f"--build-lib={target}"],
+        [BUILDER, "setup.py", "-q", "build_ext", f"-j{jobs}", f"--build-lib={target}"],
         cwd=source, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return target

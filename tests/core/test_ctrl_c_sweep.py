@@ -33,6 +33,7 @@ def shim(tmp_path_factory):
     return library
 
 
+@pytest.mark.interposes("takes the places of clock_gettime, pthread_mutex_lock and others")
 @pytest.mark.parametrize("way", WAYS)
 def test_ctrl_c_at_every_point_ends_the_wait(shim, way):
     """Section 3: promptly, with no window between the last check and the sleep."""

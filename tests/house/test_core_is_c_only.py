@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+import qemu_mainloop
+
 PACKAGE = Path(__file__).resolve().parents[2] / "qemu_mainloop"
 FILES = sorted(
     path
@@ -92,3 +94,12 @@ def test_functions_are_found():
     # The tests above are worth as much as HEAD: it must see what there is.
     found = {match["name"] for path in FILES for match in HEAD.finditer(code_of(path))}
     assert {"bh_new", "bh_schedule", "iteration_run", "fdmon_open", "fd_table_set"} <= found
+
+
+@pytest.mark.parametrize("folder", ["_core", "_fdmon"])
+def test_no_module_of_the_core_could_take_the_gil(folder):
+    # Cython takes it, with no more than a "performance hint", where a C function may raise.
+    modules = list((Path(qemu_mainloop.__file__).parent / folder).glob("*.so"))
+    assert len(modules) == len(list((PACKAGE / folder).glob("*.pyx")))
+    for module in modules:
+        assert b"PyGILState_Ensure" not in module.read_bytes(), module.name

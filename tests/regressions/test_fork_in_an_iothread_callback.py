@@ -3,9 +3,12 @@
 import os
 import select
 
+import pytest
+
 import qemu_mainloop as q
 
 
+@pytest.mark.last_thread("the child of a thread of ours ends as that thread does")
 def test_the_child_ends():
     reader, writer = os.pipe()
     pids = []
