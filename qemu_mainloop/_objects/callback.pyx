@@ -166,9 +166,13 @@ cdef void frame_push(Frame *frame) noexcept:
     dispatch_begin(&frame.driver.d, 1)
     if frame.driver.looks_for_signals and process_has_threads():
         frame.driver.longest_sleep_ns = SIGNAL_LOOK_NS
-    if frame.outer == NULL:
-        atomic_store_i64(&switch_interval_ns, <int64_t> (1e9 * <double> sys.getswitchinterval()))
     top_frame = frame
+    if frame.outer == NULL:
+        try:
+            atomic_store_i64(
+                &switch_interval_ns, <int64_t> (1e9 * <double> sys.getswitchinterval()))
+        except MemoryError:
+            pass                         # it stays as it was
 
 
 cdef int frame_pop(Frame *frame) except -1:

@@ -13,8 +13,9 @@ cdef class FdHandler:
     cdef void detach(self) noexcept
 
 cdef FdHandler handler_new(LoopCore loop, object f, object read, object write, object can_read)
-# The following in the critical section of the loop's guard.  Whoever puts the handler where
-# the loop keeps it sets its cell's `kept`.
+# The following in the critical section of the loop's guard, the registrations after the
+# handler was put where the loop keeps it, and its cell's `kept` set: when the core has it,
+# nothing of Python's may fail any more.
 cdef int fd_handler_set(AioContext *ctx, int fd, FdHandler self) except -1
 cdef int wait_object_set(AioContext *ctx, int fd, FdHandler self) except -1
 cdef int polling_set(AioContext *ctx, FdHandler self) except -1

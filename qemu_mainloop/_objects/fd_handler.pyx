@@ -41,9 +41,9 @@ cdef FdHandler handler_new(LoopCore loop, object f, object read, object write, o
 
 
 # The core has refused: its reference to the cell is given back.
-cdef int refuse(FdHandler handler, int rc, str about) except -1:
+cdef int refuse(FdHandler handler, int rc, str kind, int number) except -1:
     Py_DECREF(handler.cell)
-    check(rc, about)
+    check(rc, f"{kind} {number}")
     return 0
 
 
@@ -141,7 +141,7 @@ cdef int fd_handler_set(AioContext *ctx, int fd, FdHandler self) except -1:
         if self.can_read is not None else NULL,
         cell_give(self.cell), release_cell, context_is_hosted(ctx))
     if rc < 0:
-        refuse(self, rc, f"descriptor {fd}")
+        refuse(self, rc, "descriptor", fd)
     return 0
 
 
@@ -152,7 +152,7 @@ cdef int wait_object_set(AioContext *ctx, int fd, FdHandler self) except -1:
                          <void (*)(void *) noexcept nogil> <void *> on_read,
                          cell_give(self.cell), release_cell)
     if rc < 0:
-        refuse(self, rc, f"wait object {fd}")
+        refuse(self, rc, "wait object", fd)
     return 0
 
 
@@ -161,7 +161,8 @@ cdef int polling_set(AioContext *ctx, FdHandler self) except -1:
     rc = polling_add(context_polling(ctx), <int (*)(void *) noexcept nogil> <void *> on_poll,
                      cell_give(self.cell), release_cell)
     if rc < 0:
-        refuse(self, rc, "polling callback")
+        Py_DECREF(self.cell)
+        check(rc, "polling callback")
     return 0
 
 
@@ -175,7 +176,7 @@ cdef int child_set(AioContext *ctx, int pid, FdHandler self) except -1:
     cdef int rc
     rc = child_watch(context_children(ctx), pid, on_child, cell_give(self.cell), release_cell)
     if rc != 0:
-        refuse(self, rc, f"process {pid}")
+        refuse(self, rc, "process", pid)
         raise ValueError(f"process {pid} is watched already")
     return 0
 

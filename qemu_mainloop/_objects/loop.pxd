@@ -22,10 +22,11 @@ cdef class MainLoop(LoopCore):
     cdef bint take_stop(self) noexcept
     cdef int check_waited(self, int rc) except -1
     cdef FdHandler remove_fd(self, int fd, int kind)
-    cdef FdHandler put(self, int fd, FdHandler handler)
+    cdef FdHandler put(self, object fd, FdHandler handler)
+    cdef int take_back(self, object fd, FdHandler old) except -1
     cdef bint take_polling(self, tuple entry) except -1
     cdef int check_closable(self) except -1
-    cdef void forget(self) noexcept
+    cdef void forget(self, list handlers, list held) noexcept
 
 # A loop over the context of an IOThread; takes a reference.
 cdef MainLoop loop_of_context(AioContext *ctx)

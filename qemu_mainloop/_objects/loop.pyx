@@ -277,10 +277,10 @@ cdef class MainLoop(LoopCore):
             OSError: it is not open (EBADF), or is a wait object (EBUSY).
             TypeError: f is no descriptor, or a callback is not callable.
         """
-        cdef int fd
+        cdef int fd = descriptor_of(f)
+        cdef object key = fd
         cdef FdHandler handler = None
         cdef FdHandler old
-        fd = descriptor_of(f)
         if read is not None:
             check_callable(read, "read")
         if write is not None:
@@ -296,29 +296,46 @@ cdef class MainLoop(LoopCore):
             if handler is None:
                 old = self.remove_fd(fd, FD_HANDLER)
             else:
-                fd_handler_set(self.ctx, fd, handler)
-                old = self.put(fd, handler)
+                old = self.put(key, handler)
+                try:
+                    fd_handler_set(self.ctx, fd, handler)
+                except BaseException:
+                    self.take_back(key, old)
+                    raise
         if old is not None:
             old.detach()
 
-    # In the guard's critical section; what they return is to be detached after it.
+    # In the guard's critical section; what they return is to be detached after it.  What needs
+    # memory comes before the core's part, and taking it back needs none.
 
     cdef FdHandler remove_fd(self, int fd, int kind):
-        cdef FdHandler old
-        check(fd_table_set(context_fds(self.ctx), fd, kind, NULL, NULL, NULL, NULL, NULL,
-                           context_is_hosted(self.ctx)), f"descriptor {fd}")
-        old = self.handlers.pop(fd, None)
+        cdef object key = fd
+        cdef FdHandler old = self.handlers.get(key)
+        cdef int rc = fd_table_set(context_fds(self.ctx), fd, kind, NULL, NULL, NULL, NULL, NULL,
+                                   context_is_hosted(self.ctx))
+        if rc < 0:
+            check(rc, f"descriptor {fd}")
+        if old is not None:
+            del self.handlers[key]
+            old.cell.kept = False
+        return old
+
+    cdef FdHandler put(self, object fd, FdHandler handler):
+        cdef FdHandler old = self.handlers.get(fd)
+        self.handlers[fd] = handler
+        handler.cell.kept = True
         if old is not None:
             old.cell.kept = False
         return old
 
-    cdef FdHandler put(self, int fd, FdHandler handler):
-        cdef FdHandler old = self.handlers.get(fd)
-        if old is not None:
-            old.cell.kept = False
-        self.handlers[fd] = handler
-        handler.cell.kept = True
-        return old
+    cdef int take_back(self, object fd, FdHandler old) except -1:
+        (<FdHandler> self.handlers[fd]).cell.kept = False
+        if old is None:
+            del self.handlers[fd]
+        else:
+            self.handlers[fd] = old
+            old.cell.kept = True
+        return 0
 
     def bh_new(self, callback):
         """A bottom half that calls ``callback()`` once it is scheduled.
@@ -361,9 +378,14 @@ cdef class MainLoop(LoopCore):
         watch = handler_new(self, self.held, callback, None, None)
         with cython.critical_section(self.guard):
             self.check_open()
-            child_set(self.ctx, number, watch)
             self.held.add(watch)
             watch.cell.kept = True
+            try:
+                child_set(self.ctx, number, watch)
+            except BaseException:
+                watch.cell.kept = False
+                self.held.discard(watch)
+                raise
 
     def add_signal_handler(self, sig, callback):
         """Call ``callback()`` from the loop when this process gets ``sig``.
@@ -420,9 +442,14 @@ cdef class MainLoop(LoopCore):
         handler = handler_new(self, None, None, None, lambda: func(opaque))
         with cython.critical_section(self.guard):
             self.check_open()
-            polling_set(self.ctx, handler)
             self.polling.append((func, opaque, handler))
             handler.cell.kept = True
+            try:
+                polling_set(self.ctx, handler)
+            except BaseException:
+                handler.cell.kept = False
+                self.polling.pop()
+                raise
 
     def _remove_polling_callback(self, func, opaque):
         for entry in list(self.polling):
@@ -443,12 +470,17 @@ cdef class MainLoop(LoopCore):
 
     def _add_wait_object(self, f, func):
         cdef int fd = descriptor_of(f)
+        cdef object key = fd
         cdef FdHandler handler, old
         handler = handler_new(self, None, check_callable(func, "func"), None, None)
         with cython.critical_section(self.guard):
             self.check_open()
-            wait_object_set(self.ctx, fd, handler)
-            old = self.put(fd, handler)
+            old = self.put(key, handler)
+            try:
+                wait_object_set(self.ctx, fd, handler)
+            except BaseException:
+                self.take_back(key, old)
+                raise
         if old is not None:          # of the other kind, its descriptor closed
             old.detach()
 
@@ -565,15 +597,22 @@ cdef class MainLoop(LoopCore):
         Raises:
             RuntimeError: the loop is in an iteration, or an IOThread runs it.
         """
+        cdef list traps, handlers, held
         with cython.critical_section(self.guard):
             if self.closed:
                 return
+            # Memory is asked for before anything is done.
+            traps = list(self.traps.values())
+            handlers = list(self.handlers.items())
+            held = list(self.held)
             self.check_closable()
-            for bh in self.traps.values():
+            for bh in traps:
                 (<BottomHalf> bh).give_up()
             if self.is_main:
-                self.forget()
-            for item in list(self.handlers.values()) + list(self.held):
+                self.forget(handlers, held)
+            for _fd, item in handlers:
+                (<FdHandler> item).cell.kept = False
+            for item in held:
                 if isinstance(item, FdHandler):
                     (<FdHandler> item).cell.kept = False
             self.closed = True
@@ -598,19 +637,19 @@ cdef class MainLoop(LoopCore):
             raise RuntimeError(f"{self!r} is polled by another thread")
         return 0
 
-    cdef void forget(self) noexcept:
+    cdef void forget(self, list handlers, list held) noexcept:
         # Of the main loop, whose context stays: what would come back to Python.
         cdef int fd
         cdef object item
         cdef BottomHalf bh
         cdef Timer timer
-        for fd, item in self.handlers.items():
+        for fd, item in handlers:
             fd_table_set(context_fds(self.ctx), fd,
                          FD_WAIT_OBJECT if (<FdHandler> item).is_wait_object else FD_HANDLER,
                          NULL, NULL, NULL, NULL, NULL, context_is_hosted(self.ctx))
         for item in self.polling:
             polling_unset(self.ctx, item[2])
-        for item in self.held:
+        for item in held:
             if isinstance(item, BottomHalf):
                 bh = item
                 bh_cancel(bh.bh)
