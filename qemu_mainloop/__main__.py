@@ -121,7 +121,7 @@ def info(options):
         print(f"Python: {platform.python_implementation()} {platform.python_version()}")
         print(f"system: {platform.system()} {platform.release()} {platform.machine()}")
         print(f"default fdmon: {default}")
-        for name in ("epoll", "poll", "io_uring", "kqueue", "win32"):
+        for name in ("adaptive", "epoll", "poll", "io_uring", "kqueue", "win32"):
             print(f"fdmon {name}: {fdmon_report(name)}")
         print(f"pidfd: {'yes' if hasattr(os, 'pidfd_open') and has_pidfd() else 'no'}")
         print(f"hosting by fileno(): {hosting_report()}")

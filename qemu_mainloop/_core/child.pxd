@@ -5,8 +5,8 @@
 
 from qemu_mainloop._core.fdtable cimport FdTable
 from qemu_mainloop._core.timer cimport QEMUTimer, TimerGroup
+from qemu_mainloop._sys.leaflock cimport LeafLock
 from qemu_mainloop._sys.posix cimport pid_t
-from qemu_mainloop._sys.thread cimport Mutex
 
 # status is wait(2)'s; -1: somebody else has collected it.
 ctypedef void (*ChildCallback)(void *opaque, pid_t pid, int status) noexcept nogil
@@ -28,10 +28,10 @@ cdef struct ChildList:
     QEMUTimer *timer         # made with the first watch that needs it
     FdTable *fds
     TimerGroup *timers
-    Mutex *lock              # the context's
+    LeafLock *lock              # the context's
 
 cdef void child_list_init(ChildList *list, FdTable *fds, TimerGroup *timers,
-                          Mutex *lock) noexcept nogil
+                          LeafLock *lock) noexcept nogil
 cdef void child_list_destroy(ChildList *list) noexcept nogil
 # In a forked child: what its parent watched are its siblings.
 cdef void child_list_drop(ChildList *list) noexcept nogil

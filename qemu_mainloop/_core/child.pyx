@@ -12,8 +12,8 @@ from qemu_mainloop._core.timer cimport QEMUTimer, timer_arm, timer_create, timer
 from qemu_mainloop._sys.atomic cimport (
     atomic_cas_seq_size, atomic_load_acquire_ptr, atomic_load_int, atomic_store_int)
 from qemu_mainloop._sys.fdsource cimport pidfd_open_child
+from qemu_mainloop._sys.leaflock cimport LeafLock, leaf_lock, leaf_unlock
 from qemu_mainloop._sys.posix cimport child_collect, child_look, close
-from qemu_mainloop._sys.thread cimport mutex_lock, mutex_unlock
 
 cdef enum:
     LOOK_NS = 50000000       # how often, where there are no pidfds
@@ -22,7 +22,7 @@ child_without_pidfd = False
 
 
 cdef void child_list_init(ChildList *list, FdTable *fds, TimerGroup *timers,
-                          Mutex *lock) noexcept nogil:
+                          LeafLock *lock) noexcept nogil:
     list.first = NULL
     list.count = 0
     list.timer = NULL
@@ -35,7 +35,7 @@ cdef bint unlink_watch(ChildList *list, ChildWatch *wanted) noexcept nogil:
     # False: it is not there (any more).
     cdef ChildWatch **link
     cdef bint found
-    mutex_lock(list.lock)
+    leaf_lock(list.lock)
     link = &list.first
     while link[0] != NULL and link[0] != wanted:
         link = &link[0].next
@@ -43,7 +43,7 @@ cdef bint unlink_watch(ChildList *list, ChildWatch *wanted) noexcept nogil:
     if found:
         link[0] = wanted.next
         atomic_store_int(&list.count, list.count - 1)
-    mutex_unlock(list.lock)
+    leaf_unlock(list.lock)
     return found
 
 
@@ -80,7 +80,7 @@ cdef void on_timer(void *opaque) noexcept nogil:
     cdef bint left = False
     while again:
         again = left = False
-        mutex_lock(list.lock)
+        leaf_lock(list.lock)
         w = list.first
         while w != NULL:
             if w.pidfd < 0:
@@ -88,7 +88,7 @@ cdef void on_timer(void *opaque) noexcept nogil:
                 if child_look(w.pid) != 0:
                     break
             w = w.next
-        mutex_unlock(list.lock)
+        leaf_unlock(list.lock)
         if w != NULL:
             again = collect(w)
     if left:
@@ -98,7 +98,7 @@ cdef void on_timer(void *opaque) noexcept nogil:
 # False: another watch has the pid.
 cdef bint link_watch(ChildList *list, ChildWatch *wanted) noexcept nogil:
     cdef ChildWatch *w
-    mutex_lock(list.lock)
+    leaf_lock(list.lock)
     w = list.first
     while w != NULL and (w.pid != wanted.pid or w.generation != fork_generation):
         w = w.next
@@ -106,7 +106,7 @@ cdef bint link_watch(ChildList *list, ChildWatch *wanted) noexcept nogil:
         wanted.next = list.first
         list.first = wanted
         atomic_store_int(&list.count, list.count + 1)
-    mutex_unlock(list.lock)
+    leaf_unlock(list.lock)
     return w == NULL
 
 

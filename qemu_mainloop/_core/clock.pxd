@@ -11,7 +11,12 @@ cdef enum:
     HOST = 2
     CLOCKS = 3
 
-cdef int64_t NEVER_NS        # the latest time there is
+cdef extern from *:
+    """
+    #include <stdint.h>
+    #define QML_NEVER_NS INT64_MAX
+    """
+    const int64_t NEVER_NS "QML_NEVER_NS"        # the latest time there is
 
 # Guards the virtual clock, and the list of all timer groups.  Lock order: this one, then
 # a group's.  No callback runs under either.

@@ -1,7 +1,5 @@
 # The process's clocks.
 
-from libc.stdint cimport INT64_MAX
-
 from qemu_mainloop._core.fork cimport ForkMember, fork_join
 from qemu_mainloop._sys.atomic cimport (
     atomic_add_seq_int, atomic_exchange_seq_i64, atomic_exchange_seq_int, atomic_load_seq_i64,
@@ -18,7 +16,6 @@ cdef int waiters = 0
 cdef int64_t stops = 0           # of any clock, counted; changed under the clocks' lock
 cdef ForkMember fork_member
 
-NEVER_NS = INT64_MAX
 clock_waiters = NULL
 clock_wall_shift_ns = 0
 

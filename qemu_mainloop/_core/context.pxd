@@ -11,14 +11,17 @@ from qemu_mainloop._core.child cimport ChildList
 from qemu_mainloop._core.dispatch cimport Dispatch
 from qemu_mainloop._core.fork cimport ForkMember, fork_generation
 from qemu_mainloop._core.hosting cimport Hosting
+from qemu_mainloop._core.fdmon cimport fdmon_is_quiet
 from qemu_mainloop._core.fdtable cimport FdTable, fd_table_is_settled
 from qemu_mainloop._core.lock cimport FifoLock, lock_is_wanted
 from qemu_mainloop._core.polling cimport PollingList
 from qemu_mainloop._core.timer cimport TimerGroup, timer_group_is_quiet
 from qemu_mainloop._core.wakeup cimport Wakeup, wakeup_is_mine
 from qemu_mainloop._sys.atomic cimport (
-    atomic_cas_seq_size, atomic_load_acquire_size, atomic_load_int)
-from qemu_mainloop._sys.thread cimport Mutex, thread_self
+    atomic_cas_seq_size, atomic_load_acquire_ptr, atomic_load_acquire_size, atomic_load_int,
+    atomic_store_release_size)
+from qemu_mainloop._sys.leaflock cimport LeafLock
+from qemu_mainloop._sys.thread cimport thread_self
 
 
 # What a caller with a runtime of its own (Python's wait() and run()) adds.
@@ -71,7 +74,7 @@ cdef struct AioContext "AioContext":
     PollingList polling
     ChildList children
     FifoLock *iothread_lock      # NULL: a context of one's own
-    Mutex lock
+    LeafLock lock
     int references
     int generation               # of forks: whose kernel objects these are
     uintptr_t last_poller        # the last iteration's iteration_thread_number; 0: none yet
@@ -142,11 +145,26 @@ cdef inline bint context_is_hosted(AioContext *ctx) noexcept nogil:
     return atomic_load_int(&ctx.wakeup.hosted)
 
 
-# A non-blocking iteration would find nothing and ask the kernel nothing: read-only,
-# so it needs neither the claim nor the lock.  It may say no too often.
+# The kernel would report nothing: there is nothing to report, or it has said so in memory.
+cdef inline bint context_is_quiet(AioContext *ctx) noexcept nogil:
+    cdef bint quiet
+    if atomic_load_int(&ctx.fds.sources) == 0:
+        return True
+    # The claim, or another thread might close what is read here.
+    if not context_claim(ctx):
+        return False
+    quiet = fdmon_is_quiet(&ctx.fds.mon)
+    if ctx.depth == 0:
+        atomic_store_release_size(&ctx.wakeup.poller, 0)
+    return quiet
+
+
+# A non-blocking iteration would find nothing and ask the kernel nothing: it needs not the
+# lock, and the claim for the last look only.  It may say no too often.
 cdef inline bint context_has_nothing_to_do(AioContext *ctx) noexcept nogil:
-    return (wakeup_is_mine(&ctx.wakeup)
-            and atomic_load_int(&ctx.fds.sources) == 0
+    return ((atomic_load_acquire_ptr(&ctx.fds.mon.bell) != NULL
+             or atomic_load_int(&ctx.fds.sources) == 0)
+            and wakeup_is_mine(&ctx.wakeup)
             and ctx.wakeup.generation == fork_generation
             and not atomic_load_int(&ctx.wakeup.notified)
             and bh_queue_is_empty(&ctx.bhs)
@@ -154,4 +172,5 @@ cdef inline bint context_has_nothing_to_do(AioContext *ctx) noexcept nogil:
             and atomic_load_int(&ctx.polling.count) == 0
             and not atomic_load_int(&ctx.wakeup.hosted)
             and timer_group_is_quiet(&ctx.timers)
-            and (ctx.iothread_lock == NULL or not lock_is_wanted(ctx.iothread_lock)))
+            and (ctx.iothread_lock == NULL or not lock_is_wanted(ctx.iothread_lock))
+            and context_is_quiet(ctx))

@@ -16,14 +16,15 @@ from qemu_mainloop._core.hosting cimport (
 from qemu_mainloop._core.iohandler cimport fd_table_destroy, fd_table_repair, fd_table_set
 from qemu_mainloop._core.polling cimport polling_destroy, polling_init
 from qemu_mainloop._core.timer cimport (
-    TimerList, timer_group_destroy, timer_group_init, timer_group_repair)
+    TimerList, timer_group_destroy, timer_group_init, timer_group_repair, timer_list_armed)
 from qemu_mainloop._sys.atomic cimport (
     atomic_add_seq_int, atomic_cas_seq_int, atomic_load_i64, atomic_store_i64,
     atomic_store_release_size)
+from qemu_mainloop._sys.leaflock cimport leaf_init, leaf_lock, leaf_repair, leaf_unlock
 from qemu_mainloop._sys.notifier cimport notifier_close, notifier_open
 from qemu_mainloop._sys.posix cimport close
 from qemu_mainloop._sys.thread cimport (
-    mutex_destroy, mutex_init, mutex_lock, mutex_unlock, thread_self)
+    mutex_init, mutex_lock, mutex_unlock, thread_self)
 
 
 # ---- life
@@ -59,7 +60,7 @@ cdef int context_new(AioContext **out, FifoLock *iothread_lock) noexcept nogil:
     cdef int rc
     if ctx == NULL:
         return -ENOMEM
-    mutex_init(&ctx.lock)
+    leaf_init(&ctx.lock)
     ctx.references = 1
     ctx.iothread_lock = iothread_lock
     ctx.wall_watch_fd = -1
@@ -105,7 +106,6 @@ cdef void context_unref(AioContext *ctx) noexcept nogil:
     timer_group_destroy(&ctx.timers)
     bh_queue_destroy(&ctx.bhs)
     close_kernel_objects(ctx)
-    mutex_destroy(&ctx.lock)
     free(ctx)
 
 
@@ -132,14 +132,14 @@ cdef void let_go(void *context) noexcept nogil:
 
 cdef void fork_lock(void *owner) noexcept nogil:
     cdef AioContext *ctx = <AioContext *> owner
-    mutex_lock(&ctx.lock)
+    leaf_lock(&ctx.lock)
     mutex_lock(&ctx.bhs.lock)
 
 
 cdef void fork_unlock(void *owner) noexcept nogil:
     cdef AioContext *ctx = <AioContext *> owner
     mutex_unlock(&ctx.bhs.lock)
-    mutex_unlock(&ctx.lock)
+    leaf_unlock(&ctx.lock)
 
 
 cdef void fork_child(void *owner) noexcept nogil:
@@ -150,6 +150,7 @@ cdef void fork_child(void *owner) noexcept nogil:
         ctx.depth = 0
         ctx.polling.walks = 0
     ctx.wakeup.notify_me = 0
+    leaf_repair(&ctx.lock)
     # It is held while the clocks' lock is taken, so it cannot be held over a fork; what
     # it guards is computed anew.
     mutex_init(&ctx.hosting.lock)
@@ -173,9 +174,9 @@ cdef int context_restart(AioContext *ctx) noexcept nogil:
     rc = open_kernel_objects(ctx)
     if rc < 0:
         return rc
-    mutex_lock(&ctx.lock)
+    leaf_lock(&ctx.lock)
     fd_table_restart(&ctx.fds)
-    mutex_unlock(&ctx.lock)
+    leaf_unlock(&ctx.lock)
     ctx.generation = ctx.wakeup.generation = fork_generation
     return hosting_reopen(ctx) if was_hosted else 0
 
@@ -204,14 +205,14 @@ cdef int context_set_fdmon(AioContext *ctx, const char *name) noexcept nogil:
     if ctx.hosting.fd >= 0 or ctx.depth > 0 or not context_claim(ctx):
         fdmon_close(&fresh)
         return -EBUSY
-    mutex_lock(&ctx.lock)
+    leaf_lock(&ctx.lock)
     old = ctx.fds.mon
     ctx.fds.mon = fresh
     ctx.named_fdmon = fresh.ops.name
     if name == NULL:
         ctx.named_fdmon = NULL
     fd_table_restart(&ctx.fds)
-    mutex_unlock(&ctx.lock)
+    leaf_unlock(&ctx.lock)
     atomic_store_release_size(&ctx.wakeup.poller, 0)
     fdmon_close(&old)
     return 0
@@ -245,7 +246,7 @@ cdef int context_fileno(AioContext *ctx) noexcept nogil:
 
 cdef void show_to_host(AioContext *ctx) noexcept nogil:
     # What was registered before shows from now on.
-    fd_table_apply(&ctx.fds, 0)
+    fd_table_apply(&ctx.fds)
     if ctx.depth == 0:
         hosting_sleep(&ctx.hosting)
 
@@ -264,17 +265,17 @@ cdef int context_set_poll_params(AioContext *ctx, int64_t max_ns, int64_t grow,
 cdef void context_stats(AioContext *ctx, ContextStats *stats) noexcept nogil:
     cdef int clock
     cdef TimerList *list
-    mutex_lock(&ctx.lock)
+    leaf_lock(&ctx.lock)
     stats.handlers = ctx.fds.count
     stats.timers = stats.pending_timers = 0
     for clock in range(CLOCKS):
         list = &ctx.timers.lists[clock]
         stats.timers += list.timers
-        stats.pending_timers += list.armed
+        stats.pending_timers += timer_list_armed(list)
     stats.child_watches = ctx.children.count
     stats.polling_callbacks = ctx.polling.count
     stats.rebuilds = ctx.fds.rebuilds
-    mutex_unlock(&ctx.lock)
+    leaf_unlock(&ctx.lock)
     mutex_lock(&ctx.bhs.lock)
     stats.bottom_halves = ctx.bhs.count
     mutex_unlock(&ctx.bhs.lock)

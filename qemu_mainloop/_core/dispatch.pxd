@@ -36,7 +36,6 @@ cdef bint runtime_owns(AnyFunction fn) noexcept nogil
 
 cdef void dispatch_attach(Dispatch *d) noexcept nogil
 cdef void dispatch_detach(Dispatch *d) noexcept nogil
-cdef void dispatch_end(Dispatch *d) noexcept nogil
 
 
 # holds: 1 if the caller has the runtime's lock for certain, else -1.
@@ -46,6 +45,15 @@ cdef inline void dispatch_begin(Dispatch *d, int holds) noexcept nogil:
     d.acquired = False
     d.token = NULL
     d.entered_ns = 0
+
+
+cdef inline void dispatch_end(Dispatch *d) noexcept nogil:
+    if d.holds == d.held_before:
+        return
+    if d.held_before == 1:
+        dispatch_attach(d)
+    else:
+        dispatch_detach(d)
 
 
 # Before each callback.

@@ -56,12 +56,3 @@ cdef void dispatch_detach(Dispatch *d) noexcept nogil:
     if d.holds == 1:
         runtime.leave(d)
         d.holds = 0
-
-
-cdef void dispatch_end(Dispatch *d) noexcept nogil:
-    if d.holds == d.held_before:
-        return
-    if d.held_before == 1:
-        dispatch_attach(d)
-    else:
-        dispatch_detach(d)

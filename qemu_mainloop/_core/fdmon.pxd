@@ -19,26 +19,40 @@
 #             most `max` entries.  Called without the lock and, if it may block, without
 #             the runtime's.  `mask`, if any, is the thread's signal mask while it waits, put
 #             in force atomically.  Count, -EINTR, or another negative errno.
-#   fileno    A descriptor that polls readable when wait() would report; -1: none.
+#   fileno    A descriptor that polls readable when wait() would report, from now on; -1:
+#             none.  Called by the polling thread with the lock held.
 #   has_hidden  Some of what wait() reports does not show in fileno.
 #   rebuild   Reports came that fit no registration: start from an empty kernel set.
 #             The table calls update for everything again.  0 or negative errno.
+#   warm      fd was reported in several waits running: it may be watched in another way,
+#             one that is cheaper for such a one.  Called by the polling thread with the
+#             lock held.  NULL: there is one way only.
+#   tend      Called likewise before a wait after the fdmon has set `restless`, which
+#             it clears.  NULL, if it never does.
 #
 # Registration is by import; _fdmon/__init__ has the order of preference.
 
-from libc.stdint cimport int64_t, uint32_t
+from libc.stdint cimport int64_t, uint32_t, uintptr_t
 
-from qemu_mainloop._sys.thread cimport SignalMask
+from qemu_mainloop._sys.atomic cimport atomic_load_acquire_u32
+from qemu_mainloop._sys.thread cimport SignalMask, thread_self
 
 
 cdef struct FDReady:
     int fd
     uint32_t tag
     int events               # POLLIN, POLLOUT, POLLERR, POLLHUP, POLLNVAL
+    bint by_number           # asked for by its number: it is open, or events has POLLNVAL
 
 cdef struct FDMon:
     const FDMonOps *ops      # NULL: closed
     void *state
+    # While this word has this value a wait that only looks would find nothing, for
+    # this thread.  NULL: ask the kernel.
+    const uint32_t *bell
+    uint32_t bell_quiet
+    uintptr_t bell_thread
+    bint restless            # tend is to be called
 
 cdef struct FDMonOps:
     const char *name
@@ -51,6 +65,8 @@ cdef struct FDMonOps:
     int (*fileno)(FDMon *mon) noexcept nogil
     bint (*has_hidden)(FDMon *mon) noexcept nogil
     int (*rebuild)(FDMon *mon) noexcept nogil
+    void (*warm)(FDMon *mon, int fd, uint32_t tag, int events) noexcept nogil
+    int (*tend)(FDMon *mon) noexcept nogil
 
 # At import time; ops lives as long as the process.
 cdef void fdmon_register(const FDMonOps *ops) noexcept nogil
@@ -61,3 +77,9 @@ cdef const FDMonOps *fdmon_find(const char *name) noexcept nogil
 # on this platform or in this build; else why not.
 cdef int fdmon_open(FDMon *mon, const char *name) noexcept nogil
 cdef void fdmon_close(FDMon *mon) noexcept nogil
+
+
+cdef inline bint fdmon_is_quiet(FDMon *mon) noexcept nogil:
+    # The polling thread's.  Pairs with the kernel's release of the word.
+    return (mon.bell != NULL and mon.bell_thread == thread_self()
+            and atomic_load_acquire_u32(mon.bell) == mon.bell_quiet)

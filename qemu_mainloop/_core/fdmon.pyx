@@ -1,7 +1,7 @@
 # The registry of fdmons.
 
 from libc.errno cimport EINVAL
-from libc.string cimport strcmp
+from libc.string cimport memset, strcmp
 
 from qemu_mainloop._sys.errno cimport ENOTSUP
 
@@ -32,7 +32,8 @@ cdef const FDMonOps *fdmon_find(const char *name) noexcept nogil:
 
 
 cdef bint is_known(const char *name) noexcept nogil:
-    return (strcmp(name, b"epoll") == 0 or strcmp(name, b"io_uring") == 0
+    return (strcmp(name, b"adaptive") == 0 or strcmp(name, b"epoll") == 0
+            or strcmp(name, b"io_uring") == 0
             or strcmp(name, b"kqueue") == 0 or strcmp(name, b"win32") == 0)
 
 
@@ -46,8 +47,7 @@ cdef int fdmon_open(FDMon *mon, const char *name) noexcept nogil:
     cdef const FDMonOps *ops
     cdef int rc = -EINVAL
     cdef int i
-    mon.ops = NULL
-    mon.state = NULL
+    memset(mon, 0, sizeof(FDMon))
     if name != NULL:
         ops = fdmon_find(name)
         if ops != NULL:

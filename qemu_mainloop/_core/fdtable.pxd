@@ -10,12 +10,12 @@
 # ten times costs one system call.  A removal is applied at once where it can be, so
 # that the peer of a socket that is closed next sees the end at once.
 
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int16_t, int64_t, uint8_t, uint32_t, uint64_t
 
 from qemu_mainloop._core.fdmon cimport FDMon, FDReady
 from qemu_mainloop._core.wakeup cimport Wakeup
-from qemu_mainloop._sys.atomic cimport atomic_load_int
-from qemu_mainloop._sys.thread cimport Mutex
+from qemu_mainloop._sys.atomic cimport atomic_load_int, atomic_load_seq_int
+from qemu_mainloop._sys.leaflock cimport LeafLock
 
 ctypedef void (*FdCallback)(void *opaque) noexcept nogil
 ctypedef int (*GateCallback)(void *opaque) noexcept nogil
@@ -27,37 +27,38 @@ cdef enum:
     FD_NOTIFIER = 3          # the context's own eventfd: no progress, no callback
 
 cdef struct FdHandler:
+    # What a dispatch touches comes first, and is one cache line long.
     int fd
     uint32_t tag             # of this registration, in every report
-    int kind
-    bint in_runtime
     int removed              # read by the dispatch without the lock
+    int16_t revents          # reported, not yet dispatched; the polling thread's, like
+    int16_t watched          # what it was watched for when it was reported
     FdCallback io_read
     FdCallback io_write
     GateCallback can_read    # NULL: always
     void *opaque
-    FdCallback release       # called with opaque when nothing refers to it; or NULL
-    # The polling thread's:
-    bint open_gate           # can_read's last answer
-    bint was_asked           # can_read has been asked at all
-    int watched              # what it was watched for when it was reported
-    int revents              # reported, not yet dispatched
-    bint is_ready            # in the list of ready ones
-    int calls                # since it was last verified
     FdHandler *ready_next
+    uint8_t kind
+    uint8_t in_runtime
+    uint8_t is_ready         # in the list of ready ones
+    uint8_t calls            # since it was last verified
+    uint8_t open_gate        # can_read's last answer
+    uint8_t was_asked        # can_read has been asked at all
+    FdCallback release       # called with opaque when nothing refers to it; or NULL
+    uint32_t counted_from    # the wait that the first of the calls followed
     FdHandler *gate_next     # the list of those with can_read, under the lock
     FdHandler *gate_prev
     FdHandler *retired_next
 
 cdef struct FdSlot:
     FdHandler *handler       # NULL: nobody
-    uint32_t kernel_tag      # what the fdmon was told last
-    int kernel_events
-    bint changed             # in the list of changes
-    bint is_dead             # its handler's descriptor was closed under it
     int64_t muted_until_ns   # 0: not; see fd_table_mute
-    bint in_muted            # in the list of muted ones, perhaps not muted any more
-    int muted_next           # the next there, plus one; 0: the last
+    int muted_next           # the next in the list of muted ones, plus one; 0: the last
+    uint8_t in_muted         # in that list, perhaps not muted any more
+    uint32_t kernel_tag      # what the fdmon was told last
+    int16_t kernel_events
+    uint8_t changed          # in the list of changes
+    uint8_t is_dead          # its handler's descriptor was closed under it
 
 cdef struct FdTable:
     FdSlot *slots            # by descriptor
@@ -65,7 +66,11 @@ cdef struct FdTable:
     int size
     FDReady *reports         # the polling thread's: where wait() reports to
     int max_reports
-    int changed              # read without the lock
+    uint32_t waits           # that reported something
+    # Something is to be done under the lock before the next wait, or is being done by
+    # another thread; see fd_table_open.  Read without the lock.
+    int unsettled
+    int changed
     int count                # handlers and wait objects, for info()
     int sources              # the same and the context's own, but for the notifier
     int dead
@@ -83,7 +88,7 @@ cdef struct FdTable:
     FdHandler *retired       # removed, a dispatch may still see it
     FDMon mon
     FDMon mirror             # hosted, and mon has no descriptor to show: an epoll
-    Mutex *lock              # the context's
+    LeafLock *lock              # the context's
     Wakeup *wakeup
 
 cdef enum:
@@ -91,7 +96,13 @@ cdef enum:
     # has hung up, and only its writability is watched): no spin, and no loss.
     MUTE_NS = 10000000
 
-cdef void fd_table_init(FdTable *t, Mutex *lock, Wakeup *wakeup) noexcept nogil
+cdef void fd_table_init(FdTable *t, LeafLock *lock, Wakeup *wakeup) noexcept nogil
+
+# Takes and gives back the lock.  Whoever changes something raises `unsettled` by a full
+# fence before it looks whether somebody polls, and the poller looks at it after its claim:
+# so either the poller waits for the lock before its next wait, or the other one sees it.
+cdef void fd_table_open(FdTable *t) noexcept nogil
+cdef void fd_table_shut(FdTable *t) noexcept nogil
 
 # With the lock held.  Room for fd: 0, -ENOMEM.
 cdef int fd_table_grow(FdTable *t, int fd) noexcept nogil
@@ -112,7 +123,8 @@ cdef bint fd_table_has_hidden(FdTable *t) noexcept nogil
 
 # The polling thread's, without the lock.
 # Tells the fdmon what changed.  0, or negative errno: nothing can be waited for.
-cdef int fd_table_apply(FdTable *t, int64_t now_ns) noexcept nogil
+# fd_table_apply does so if there is anything.
+cdef int fd_table_settle(FdTable *t) noexcept nogil
 # Nanoseconds until a muted descriptor is to be looked at again; -1: none.
 cdef int64_t fd_table_timeout_ns(FdTable *t) noexcept nogil
 # What the fdmon watches fd for, for a foreign wait: a closed one is buried first.
@@ -121,7 +133,14 @@ cdef int fd_table_wants(FdTable *t, int fd, uint32_t *tag) noexcept nogil
 cdef int fd_table_verify(FdTable *t) noexcept nogil
 
 
+cdef inline int fd_table_apply(FdTable *t) noexcept nogil:
+    # Pairs with the exchange in fd_table_open; the claim was a full fence.
+    if not atomic_load_seq_int(&t.unsettled) and not t.mon.restless:
+        return 0
+    return fd_table_settle(t)
+
+
 # Nothing to ask, to apply or to look at again?
 cdef inline bint fd_table_is_settled(const FdTable *t) noexcept nogil:
-    return (atomic_load_int(&t.changed) == 0 and atomic_load_int(&t.gate_count) == 0
-            and not t.must_rebuild and atomic_load_int(&t.muted) == 0 and t.ready_first == NULL)
+    return (atomic_load_seq_int(&t.unsettled) == 0 and atomic_load_int(&t.gate_count) == 0
+            and t.ready_first == NULL)

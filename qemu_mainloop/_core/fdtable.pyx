@@ -4,16 +4,28 @@ from libc.errno cimport EBADF, ENOMEM
 from libc.stdlib cimport realloc
 from libc.string cimport memset
 
-from qemu_mainloop._sys.atomic cimport atomic_store_int
+from qemu_mainloop._sys.atomic cimport atomic_exchange_seq_int, atomic_store_int
 from qemu_mainloop._sys.clock cimport clock_monotonic_ns
+from qemu_mainloop._sys.leaflock cimport LeafLock, leaf_lock, leaf_unlock
 from qemu_mainloop._sys.posix cimport POLLIN, POLLOUT, fd_is_open
-from qemu_mainloop._sys.thread cimport mutex_lock, mutex_unlock
 
 
-cdef void fd_table_init(FdTable *t, Mutex *lock, Wakeup *wakeup) noexcept nogil:
+cdef void fd_table_init(FdTable *t, LeafLock *lock, Wakeup *wakeup) noexcept nogil:
     memset(t, 0, sizeof(FdTable))
     t.lock = lock
     t.wakeup = wakeup
+
+
+cdef void fd_table_open(FdTable *t) noexcept nogil:
+    leaf_lock(t.lock)
+    # Pairs with the load in fd_table_apply.
+    atomic_exchange_seq_int(&t.unsettled, 1)
+
+
+cdef void fd_table_shut(FdTable *t) noexcept nogil:
+    atomic_store_int(&t.unsettled, t.changed != 0 or t.muted != 0 or t.must_rebuild
+                     or t.mon.restless or t.max_reports == 0)
+    leaf_unlock(t.lock)
 
 
 cdef int fd_table_grow(FdTable *t, int fd) noexcept nogil:
@@ -43,7 +55,8 @@ cdef void fd_table_note(FdTable *t, int fd) noexcept nogil:
     if not slot.changed:
         slot.changed = True
         t.changes[t.changed] = fd
-        atomic_store_int(&t.changed, t.changed + 1)
+        t.changed += 1
+        atomic_store_int(&t.unsettled, 1)
 
 
 cdef int wanted_events(const FdSlot *slot) noexcept nogil:
@@ -127,7 +140,7 @@ cdef int fd_table_apply_one(FdTable *t, int fd) noexcept nogil:
         t.dead += 1
         return 0
     if rc == 0:
-        slot.kernel_events = wanted
+        slot.kernel_events = <int16_t> wanted
         slot.kernel_tag = tag
     return rc
 
@@ -140,7 +153,7 @@ cdef int fd_table_apply_all(FdTable *t) noexcept nogil:
     for i in range(n):
         fd = t.changes[i]
         t.slots[fd].changed = False
-    atomic_store_int(&t.changed, 0)
+    t.changed = 0
     for i in range(n):
         fd = t.changes[i]
         rc = fd_table_apply_one(t, fd)
@@ -150,21 +163,23 @@ cdef int fd_table_apply_all(FdTable *t) noexcept nogil:
             t.slots[fd].changed = True
             t.changes[kept] = fd
             kept += 1
-    atomic_store_int(&t.changed, kept)
+    t.changed = kept
     return result
 
 
-cdef int fd_table_apply(FdTable *t, int64_t now_ns) noexcept nogil:
+cdef int fd_table_settle(FdTable *t) noexcept nogil:
     cdef int rc
-    mutex_lock(t.lock)
+    leaf_lock(t.lock)
     if t.muted:
-        unmute(t, now_ns)
+        unmute(t, clock_monotonic_ns())
     rc = grow_reports(t)
     if rc == 0:
         if t.must_rebuild:
             rebuild(t)
         rc = fd_table_apply_all(t)
-    mutex_unlock(t.lock)
+    if rc == 0 and t.mon.restless:
+        rc = t.mon.ops.tend(&t.mon)
+    fd_table_shut(t)
     return rc
 
 
@@ -193,6 +208,7 @@ cdef void rebuild(FdTable *t) noexcept nogil:
 
 cdef void fd_table_restart(FdTable *t) noexcept nogil:
     cdef int fd
+    atomic_store_int(&t.unsettled, 1)
     for fd in range(t.size):
         t.slots[fd].kernel_events = 0
         if t.slots[fd].handler != NULL:
@@ -213,7 +229,7 @@ cdef bint fd_table_has_hidden(FdTable *t) noexcept nogil:
 cdef int fd_table_wants(FdTable *t, int fd, uint32_t *tag) noexcept nogil:
     cdef FdSlot *slot
     cdef int events = 0
-    mutex_lock(t.lock)
+    fd_table_open(t)
     slot = &t.slots[fd]
     if slot.handler != NULL and not slot.is_dead:
         if fd_is_open(fd):
@@ -221,17 +237,17 @@ cdef int fd_table_wants(FdTable *t, int fd, uint32_t *tag) noexcept nogil:
             tag[0] = slot.kernel_tag
         else:
             fd_table_bury(t, fd)
-    mutex_unlock(t.lock)
+    fd_table_shut(t)
     return events
 
 
 cdef int fd_table_verify(FdTable *t) noexcept nogil:
     cdef int fd, dead
-    mutex_lock(t.lock)
+    fd_table_open(t)
     for fd in range(t.size):
         if t.slots[fd].handler != NULL and not t.slots[fd].is_dead and not fd_is_open(fd):
             fd_table_bury(t, fd)
             t.must_rebuild = True
     dead = t.dead
-    mutex_unlock(t.lock)
+    fd_table_shut(t)
     return dead

@@ -12,6 +12,7 @@ from qemu_mainloop._sys.clock cimport clock_monotonic_ns
 from qemu_mainloop._sys.errno cimport ENOTSUP
 from qemu_mainloop._sys.fdsource cimport timerfd_arm, timerfd_clear, timerfd_open
 from qemu_mainloop._sys.hostfd cimport hostfd_add, hostfd_open, hostfd_remove
+from qemu_mainloop._sys.leaflock cimport leaf_lock, leaf_unlock
 from qemu_mainloop._sys.notifier cimport notifier_set
 from qemu_mainloop._sys.posix cimport close
 from qemu_mainloop._sys.thread cimport mutex_init, mutex_lock, mutex_unlock
@@ -58,7 +59,10 @@ cdef int hosting_open(Hosting *h) noexcept nogil:
 
 cdef int hosting_show(Hosting *h) noexcept nogil:
     cdef int rc
-    cdef int fd = h.fds.mon.ops.fileno(&h.fds.mon)
+    cdef int fd
+    leaf_lock(h.fds.lock)
+    fd = h.fds.mon.ops.fileno(&h.fds.mon)
+    leaf_unlock(h.fds.lock)
     if fd < 0:
         if h.fds.mirror.ops == NULL:
             if fdmon_find("epoll") == NULL:
@@ -66,9 +70,9 @@ cdef int hosting_show(Hosting *h) noexcept nogil:
             rc = fdmon_open(&h.fds.mirror, "epoll")
             if rc < 0:
                 return rc
-            mutex_lock(h.fds.lock)
+            leaf_lock(h.fds.lock)
             fd_table_restart(h.fds)
-            mutex_unlock(h.fds.lock)
+            leaf_unlock(h.fds.lock)
         fd = h.fds.mirror.ops.fileno(&h.fds.mirror)
     # A rebuilt epoll may have got the old one's number: it is a new member all the same.
     if h.shown_fd >= 0:

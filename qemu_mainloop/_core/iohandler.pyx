@@ -1,7 +1,7 @@
 # fd handlers: registering, asking, dispatching.
 
 from libc.errno cimport EBADF, EBUSY, ENOMEM
-from libc.stdint cimport uint64_t
+from libc.stdint cimport int16_t, uint8_t, uint64_t
 from libc.stdlib cimport calloc, free
 
 from qemu_mainloop._core.dispatch cimport (
@@ -10,15 +10,15 @@ from qemu_mainloop._core.fdmon cimport FDReady
 from qemu_mainloop._core.fdtable cimport (
     FD_INTERNAL, FD_NOTIFIER, FD_WAIT_OBJECT, FdSlot, fd_table_apply_all, fd_table_apply_one,
     fd_table_bury, fd_table_grow, fd_table_has_hidden, fd_table_mute, fd_table_note,
-    fd_table_revive)
+    fd_table_open, fd_table_revive, fd_table_shut)
 from qemu_mainloop._core.fork cimport fork_generation
 from qemu_mainloop._core.wakeup cimport wakeup_is_mine, wakeup_notify_others
 from qemu_mainloop._sys.atomic cimport (
     atomic_exchange_seq_int, atomic_load_acquire_int, atomic_load_acquire_ptr,
     atomic_load_acquire_size, atomic_store_int, atomic_store_ptr)
+from qemu_mainloop._sys.leaflock cimport leaf_lock, leaf_unlock
 from qemu_mainloop._sys.notifier cimport notifier_clear
 from qemu_mainloop._sys.posix cimport POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, fd_is_open
-from qemu_mainloop._sys.thread cimport mutex_lock, mutex_unlock
 
 cdef enum:
     # A handler that was called this often is verified: its descriptor may have been
@@ -93,10 +93,10 @@ cdef void fd_table_sweep(FdTable *t) noexcept nogil:
     cdef FdHandler *h
     if atomic_load_acquire_ptr(&t.retired) == NULL:
         return
-    mutex_lock(t.lock)
+    leaf_lock(t.lock)
     h = t.retired
     atomic_store_ptr(&t.retired, NULL)
-    mutex_unlock(t.lock)
+    leaf_unlock(t.lock)
     free_retired(h)
 
 
@@ -160,13 +160,13 @@ cdef FdHandler *handler_new(int fd, int kind, FdCallback io_read, FdCallback io_
     if h == NULL:
         return NULL
     h.fd = fd
-    h.kind = kind
+    h.kind = <uint8_t> kind
     h.io_read = io_read
     h.io_write = io_write
     h.can_read = can_read if io_read != NULL else NULL
     h.opaque = opaque
     h.release = release
-    h.in_runtime = runtime_owns(<AnyFunction> (io_read if io_read != NULL else io_write))
+    h.in_runtime = <uint8_t> runtime_owns(<AnyFunction> (io_read if io_read != NULL else io_write))
     return h
 
 
@@ -184,7 +184,7 @@ cdef int fd_table_set(FdTable *t, int fd, int kind, FdCallback io_read, FdCallba
         h = handler_new(fd, kind, io_read, io_write, can_read, opaque, release)
         if h == NULL:
             return -ENOMEM
-    mutex_lock(t.lock)
+    fd_table_open(t)
     rc = remove(t, fd, kind) if removes else add(t, fd, h)
     if rc == 0 and apply and t.wakeup.generation == fork_generation:
         if wakeup_is_mine(t.wakeup):
@@ -194,7 +194,7 @@ cdef int fd_table_set(FdTable *t, int fd, int kind, FdCallback io_read, FdCallba
     if rc == 0:
         news = t.slots[fd].changed if fd < t.size else False
         news = news or (h != NULL and h.can_read != NULL) or (apply and fd_table_has_hidden(t))
-    mutex_unlock(t.lock)
+    fd_table_shut(t)
     if rc < 0:
         free(h)
     elif news:
@@ -205,10 +205,10 @@ cdef int fd_table_set(FdTable *t, int fd, int kind, FdCallback io_read, FdCallba
 
 cdef bint fd_table_has(FdTable *t, int fd, int kind) noexcept nogil:
     cdef bint found
-    mutex_lock(t.lock)
+    leaf_lock(t.lock)
     found = (0 <= fd < t.size and t.slots[fd].handler != NULL and not t.slots[fd].is_dead
              and t.slots[fd].handler.kind == kind)
-    mutex_unlock(t.lock)
+    leaf_unlock(t.lock)
     return found
 
 
@@ -226,7 +226,7 @@ cdef void take_answer(FdTable *t, FdHandler *h, bint answer) noexcept nogil:
         fd_table_revive(t, &t.slots[h.fd])
         fd_table_note(t, h.fd)
     if now.open_gate != answer:
-        now.open_gate = answer
+        now.open_gate = <uint8_t> answer
         fd_table_note(t, h.fd)
 
 
@@ -235,23 +235,23 @@ cdef bint fd_table_ask(FdTable *t, Dispatch *d) noexcept nogil:
     # keep their place in the walk until the sweep, new ones stand before it.
     cdef FdHandler *h
     cdef bint answer
-    mutex_lock(t.lock)
+    leaf_lock(t.lock)
     h = t.gates
     while h != NULL:
         if not h.removed:
-            mutex_unlock(t.lock)
+            leaf_unlock(t.lock)
             dispatch_switch(d, h.in_runtime)
             answer = h.can_read(h.opaque) != 0
             if dispatch_forked(d):
                 return False
-            mutex_lock(t.lock)
+            leaf_lock(t.lock)
             take_answer(t, h, answer)
         h = h.gate_next
     # The newest stand in front; whoever was not asked did not have its turn.
     h = t.gates
     while h != NULL and h.was_asked:
         h = h.gate_next
-    mutex_unlock(t.lock)
+    leaf_unlock(t.lock)
     return h == NULL
 
 
@@ -261,14 +261,34 @@ cdef void fd_table_collect(FdTable *t, int n) noexcept nogil:
     cdef int i
     cdef bint stale = False
     t.looks += 1
-    mutex_lock(t.lock)
+    leaf_lock(t.lock)
+    t.waits += 1
     for i in range(n):
         stale = collect_one(t, &t.reports[i]) or stale
     t.stale_waits = t.stale_waits + 1 if stale else 0
     if t.stale_waits >= STALE_WAITS:
         t.stale_waits = 0
-        t.must_rebuild = True
-    mutex_unlock(t.lock)
+        rebuild_later(t)
+    leaf_unlock(t.lock)
+
+
+cdef void rebuild_later(FdTable *t) noexcept nogil:
+    t.must_rebuild = True
+    atomic_store_int(&t.unsettled, 1)
+
+
+# h was reported so often: it may have been closed while a duplicate keeps the file; else it
+# is worth watching in the way for busy ones.  False: it is dead.
+cdef bint verify(FdTable *t, FdHandler *h) noexcept nogil:
+    cdef bint in_a_row = t.waits - h.counted_from == VERIFY_CALLS - 1
+    h.calls = 0
+    if not fd_is_open(h.fd):
+        fd_table_bury(t, h.fd)
+        rebuild_later(t)
+        return False
+    if in_a_row and t.mon.ops.warm != NULL:
+        t.mon.ops.warm(&t.mon, h.fd, h.tag, t.slots[h.fd].kernel_events)
+    return True
 
 
 # True: the report fits no registration.
@@ -291,14 +311,13 @@ cdef bint collect_one(FdTable *t, const FDReady *r) noexcept nogil:
     if r.events & POLLNVAL:
         fd_table_bury(t, r.fd)
         return False
-    h.calls += 1
-    if h.calls >= VERIFY_CALLS:
-        h.calls = 0
-        if not fd_is_open(r.fd):
-            fd_table_bury(t, r.fd)
-            t.must_rebuild = True        # the file lives on in a duplicate
+    if not r.by_number:
+        if h.calls == 0:
+            h.counted_from = t.waits
+        h.calls += 1
+        if h.calls == VERIFY_CALLS and not verify(t, h):
             return False
-    h.revents = r.events
+    h.revents = <int16_t> r.events
     h.watched = slot.kernel_events
     if not h.is_ready:
         h.is_ready = True
@@ -313,10 +332,10 @@ cdef bint collect_one(FdTable *t, const FDReady *r) noexcept nogil:
 
 cdef void mute(FdTable *t, FdHandler *h) noexcept nogil:
     cdef FdSlot *slot = &t.slots[h.fd]
-    mutex_lock(t.lock)
+    leaf_lock(t.lock)
     if slot.handler == h and slot.muted_until_ns == 0 and not slot.is_dead:
         fd_table_mute(t, h.fd)
-    mutex_unlock(t.lock)
+    leaf_unlock(t.lock)
 
 
 cdef int fd_table_dispatch(FdTable *t, Dispatch *d, bint *progress) noexcept nogil:

@@ -18,15 +18,15 @@ from qemu_mainloop._core.polling cimport polling_run
 from qemu_mainloop._core.sleep cimport (
     Iteration, sleep_not, sleep_take_lock, sleep_timeout_ns, sleep_until,
     sleep_watch_wall_clock)
-from qemu_mainloop._core.timer cimport timer_list_run
+from qemu_mainloop._core.timer cimport timer_list_is_empty, timer_list_run
 from qemu_mainloop._core.wakeup cimport (
     wakeup_accept, wakeup_end_sleep, wakeup_is_notified, wakeup_prepare_sleep)
 from qemu_mainloop._sys.atomic cimport (
-    atomic_add_seq_int, atomic_load_i64, atomic_load_int, atomic_store_i64,
-    atomic_store_release_size)
-from qemu_mainloop._sys.clock cimport clock_monotonic_ns
+    atomic_add_seq_int, atomic_load_acquire_ptr, atomic_load_i64, atomic_load_int,
+    atomic_store_i64, atomic_store_release_size)
+from qemu_mainloop._sys.leaflock cimport leaf_lock, leaf_unlock
 from qemu_mainloop._sys.notifier cimport notifier_set
-from qemu_mainloop._sys.thread cimport mutex_lock, mutex_unlock, thread_self
+from qemu_mainloop._sys.thread cimport thread_self
 
 cdef extern from *:
     """
@@ -90,10 +90,6 @@ cdef int enter(AioContext *ctx, Iteration *it) noexcept nogil:
             if ctx.depth == 0:
                 atomic_store_release_size(&ctx.wakeup.poller, 0)
             return rc
-    # wakeup_is_mine rests on this: what another thread changed under the lock before is
-    # seen from here on, and who comes later sees the claim.
-    mutex_lock(&ctx.lock)
-    mutex_unlock(&ctx.lock)
     ctx.depth += 1
     ctx.pass_ += 1
     atomic_store_i64(&ctx.counters.iterations, ctx.counters.iterations + 1)
@@ -119,7 +115,8 @@ cdef void leave(AioContext *ctx, Iteration *it) noexcept nogil:
     if ctx.depth == 0:
         if dispatch_forked(it.d):
             fd_table_forget(&ctx.fds)
-        fd_table_sweep(&ctx.fds)
+        if atomic_load_acquire_ptr(&ctx.fds.retired) != NULL:
+            fd_table_sweep(&ctx.fds)
         if atomic_load_int(&ctx.wakeup.hosted) and ctx.generation == fork_generation:
             hosting_sleep(&ctx.hosting)
         atomic_store_release_size(&ctx.wakeup.poller, 0)
@@ -160,11 +157,19 @@ cdef bint ask_users(AioContext *ctx, Iteration *it) noexcept nogil:
     return may_block
 
 
+cdef void announce_sleep(AioContext *ctx) noexcept nogil:
+    # wakeup_is_mine rests on the lock: what another thread changed under it before is seen
+    # from here on, and who comes later sees the announcement.
+    wakeup_prepare_sleep(&ctx.wakeup)
+    leaf_lock(&ctx.lock)
+    leaf_unlock(&ctx.lock)
+
+
 # Phases 2 to 4.  The number of reports, or negative errno.
 cdef int wait(AioContext *ctx, Iteration *it, int64_t timeout_ns) noexcept nogil:
     cdef int n
     it.waits_after = ctx.pass_
-    n = fd_table_apply(&ctx.fds, clock_monotonic_ns() if atomic_load_int(&ctx.fds.muted) else 0)
+    n = fd_table_apply(&ctx.fds)
     if n < 0:
         return n
     if atomic_load_i64(&ctx.timers.lists[HOST].earliest_ns) != NEVER_NS:
@@ -174,7 +179,7 @@ cdef int wait(AioContext *ctx, Iteration *it, int64_t timeout_ns) noexcept nogil
             hosting_show(&ctx.hosting)
         hosting_clear(&ctx.hosting)
     if timeout_ns != 0:
-        wakeup_prepare_sleep(&ctx.wakeup)
+        announce_sleep(ctx)
         timeout_ns = sleep_timeout_ns(ctx, timeout_ns)
     if timeout_ns != 0:
         n = sleep_until(ctx, it, timeout_ns)
@@ -198,8 +203,9 @@ cdef void dispatch_all(AioContext *ctx, Iteration *it, int n, Outcome *out) noex
     for i in range(CLOCKS):
         if dispatch_forked(it.d):
             return
-        if timer_list_run(&ctx.timers.lists[run_order[i]], it.d):
-            out.progress = True
+        if not timer_list_is_empty(&ctx.timers.lists[run_order[i]]):
+            if timer_list_run(&ctx.timers.lists[run_order[i]], it.d):
+                out.progress = True
     if dispatch_forked(it.d) or bh_queue_is_empty(&ctx.bhs):
         return
     if bh_run(&ctx.bhs, it.pass_, it.d):
@@ -252,10 +258,10 @@ cdef void iteration_prepare_foreign_wait(AioContext *ctx) noexcept nogil:
         return
     fd_table_ask(&ctx.fds, it.d)
     # Asleep until iteration_dispatch_reports; what came before wakes the wait at once.
-    # Announced before the lock is taken to apply and before the claim is given up: what
-    # others change is applied, or they find the announcement (see wakeup_is_mine).
-    wakeup_prepare_sleep(&ctx.wakeup)
-    fd_table_apply(&ctx.fds, 0)
+    # Announced before it is applied and before the claim is given up: what others change
+    # is applied, or they find the announcement (see wakeup_is_mine).
+    announce_sleep(ctx)
+    fd_table_apply(&ctx.fds)
     wakes = wakeup_is_notified(&ctx.wakeup) or bh_timeout_ns(&ctx.bhs) == 0
     leave(ctx, &it)
     if wakes:

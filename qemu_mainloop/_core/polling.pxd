@@ -4,7 +4,7 @@ from libc.stdint cimport uint64_t
 
 from qemu_mainloop._core.dispatch cimport Dispatch
 from qemu_mainloop._core.wakeup cimport Wakeup
-from qemu_mainloop._sys.thread cimport Mutex
+from qemu_mainloop._sys.leaflock cimport LeafLock
 
 ctypedef int (*PollingCallback)(void *opaque) noexcept nogil
 ctypedef void (*ReleaseCallback)(void *opaque) noexcept nogil
@@ -23,10 +23,10 @@ cdef struct PollingList:
     int count                    # of those not removed; read without the lock
     int walks                    # on the stack of the polling thread
     uint64_t walk                # counts the walks begun
-    Mutex *lock                  # the context's
+    LeafLock *lock                  # the context's
     Wakeup *wakeup
 
-cdef void polling_init(PollingList *list, Mutex *lock, Wakeup *wakeup) noexcept nogil
+cdef void polling_init(PollingList *list, LeafLock *lock, Wakeup *wakeup) noexcept nogil
 cdef void polling_destroy(PollingList *list) noexcept nogil
 # 0, -ENOMEM.
 cdef int polling_add(PollingList *list, PollingCallback func, void *opaque,

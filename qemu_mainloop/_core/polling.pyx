@@ -8,10 +8,10 @@ from qemu_mainloop._core.dispatch cimport (
     AnyFunction, dispatch_forked, dispatch_switch, runtime_owns)
 from qemu_mainloop._core.wakeup cimport wakeup_notify_others
 from qemu_mainloop._sys.atomic cimport atomic_store_int
-from qemu_mainloop._sys.thread cimport mutex_lock, mutex_unlock
+from qemu_mainloop._sys.leaflock cimport LeafLock, leaf_lock, leaf_unlock
 
 
-cdef void polling_init(PollingList *list, Mutex *lock, Wakeup *wakeup) noexcept nogil:
+cdef void polling_init(PollingList *list, LeafLock *lock, Wakeup *wakeup) noexcept nogil:
     list.first = NULL
     list.walks = list.count = 0
     list.walk = 0
@@ -29,14 +29,14 @@ cdef int polling_add(PollingList *list, PollingCallback func, void *opaque,
     node.opaque = opaque
     node.release = release
     node.in_runtime = runtime_owns(<AnyFunction> func)
-    mutex_lock(list.lock)
+    leaf_lock(list.lock)
     node.made_in = list.walk
     link = &list.first
     while link[0] != NULL:
         link = &link[0].next
     link[0] = node
     atomic_store_int(&list.count, list.count + 1)
-    mutex_unlock(list.lock)
+    leaf_unlock(list.lock)
     wakeup_notify_others(list.wakeup)
     return 0
 
@@ -71,7 +71,7 @@ cdef bint polling_remove(PollingList *list, PollingCallback func, void *opaque) 
     cdef PollingNode *gone = NULL
     cdef PollingNode *node
     cdef bint found
-    mutex_lock(list.lock)
+    leaf_lock(list.lock)
     node = list.first
     while node != NULL and (node.removed or node.func != func or node.opaque != opaque):
         node = node.next
@@ -81,7 +81,7 @@ cdef bint polling_remove(PollingList *list, PollingCallback func, void *opaque) 
         atomic_store_int(&list.count, list.count - 1)
         if list.walks == 0:
             gone = unlink_removed(list)
-    mutex_unlock(list.lock)
+    leaf_unlock(list.lock)
     free_nodes(gone)
     return found
 
@@ -93,25 +93,25 @@ cdef bint polling_run(PollingList *list, Dispatch *d) noexcept nogil:
     cdef PollingNode *gone = NULL
     cdef bint must_not_block = False
     cdef uint64_t walk
-    mutex_lock(list.lock)
+    leaf_lock(list.lock)
     list.walks += 1
     list.walk += 1
     walk = list.walk
     node = list.first
     while node != NULL:
         if not node.removed and node.made_in < walk:
-            mutex_unlock(list.lock)
+            leaf_unlock(list.lock)
             dispatch_switch(d, node.in_runtime)
             if node.func(node.opaque):
                 must_not_block = True
-            mutex_lock(list.lock)
+            leaf_lock(list.lock)
             if dispatch_forked(d):
                 break
         node = node.next
     list.walks -= 1
     if list.walks == 0:
         gone = unlink_removed(list)
-    mutex_unlock(list.lock)
+    leaf_unlock(list.lock)
     free_nodes(gone)
     return must_not_block
 

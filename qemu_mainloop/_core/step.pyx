@@ -9,11 +9,12 @@ from qemu_mainloop._core.clock cimport (
     clock_waiters, clocks_lock, enabled_clocks)
 from qemu_mainloop._core.dispatch cimport dispatch_forked, runtime_resume, runtime_suspend
 from qemu_mainloop._core.timer cimport (
-    TimerGroup, TimerList, timer_groups, timer_list_run_until)
+    TimerGroup, TimerList, timer_groups, timer_list_next_after, timer_list_run_until)
 from qemu_mainloop._core.wakeup cimport wakeup_notify, wakeup_notify_others
 from qemu_mainloop._sys.atomic cimport (
     atomic_add_seq_int, atomic_exchange_seq_i64, atomic_load_i64, atomic_load_size,
     atomic_store_i64)
+from qemu_mainloop._sys.leaflock cimport leaf_lock, leaf_unlock
 from qemu_mainloop._sys.thread cimport mutex_lock, mutex_unlock, thread_self
 
 
@@ -66,9 +67,9 @@ cdef void forget_steps(int clock) noexcept nogil:
 cdef inline uintptr_t runner_of(TimerGroup *g, int clock, int64_t stop) noexcept nogil:
     cdef TimerList *list = &g.lists[clock]
     cdef uintptr_t runner
-    mutex_lock(g.lock)
+    leaf_lock(g.lock)
     runner = list.runner if list.runner_stop < stop else 0
-    mutex_unlock(g.lock)
+    leaf_unlock(g.lock)
     return runner
 
 
@@ -128,16 +129,12 @@ cdef bint in_virtual_callback() noexcept nogil:
 cdef int64_t earliest_after(TimerGroup *g, int64_t after_ns) noexcept nogil:
     cdef TimerList *list = &g.lists[VIRTUAL]
     cdef int64_t first_ns
-    cdef int i
-    mutex_lock(g.lock)
+    leaf_lock(g.lock)
     first_ns = list.earliest_ns
     if first_ns <= after_ns:
         # Somebody armed it for the past: who is behind it in the heap?
-        first_ns = NEVER_NS
-        for i in range(list.armed):
-            if after_ns < list.heap[i].expire_ns < first_ns:
-                first_ns = list.heap[i].expire_ns
-    mutex_unlock(g.lock)
+        first_ns = timer_list_next_after(list, after_ns)
+    leaf_unlock(g.lock)
     return first_ns
 
 

@@ -1,55 +1,49 @@
-# Timers of one context: a 4-ary heap a clock.
+# Timers of one context: a heap a clock.
 #
 # A timer knows its place in the heap, so that re-arming and deleting cost a few
-# comparisons.  Room for it is reserved when it is made: arming cannot fail.
+# comparisons.  Room for it is reserved when it is made: arming cannot
+# fail.
 #
-# One pass collects what is due at one reading of the clock into a list, then runs
-# the list: a timer that a callback arms for the past goes to the heap and runs in
-# the next pass.  A nested pass continues the list of the outer one.
+# One pass collects what is due at one reading of the clock into a queue, then runs
+# the queue: a timer that a callback arms for the past goes to the heap and runs in
+# the next pass.  A nested pass continues the queue of the outer one.
 
-from libc.stdint cimport int64_t, uint64_t, uintptr_t
+from libc.stdint cimport int64_t, uint8_t, uint64_t, uintptr_t
 
 from qemu_mainloop._core.clock cimport CLOCKS, HOST, NEVER_NS, REALTIME, VIRTUAL
 from qemu_mainloop._core.dispatch cimport Dispatch
+from qemu_mainloop._core.heap cimport HeapNode, TimerHeap
 from qemu_mainloop._core.wakeup cimport Wakeup
 from qemu_mainloop._sys.atomic cimport atomic_load_i64
 from qemu_mainloop._sys.clock cimport clock_monotonic_coarse_ns
-from qemu_mainloop._sys.thread cimport Mutex
+from qemu_mainloop._sys.leaflock cimport LeafLock
 
 ctypedef void (*TimerCallback)(void *opaque) noexcept nogil
 
 cdef struct QEMUTimer "QEMUTimer":
-    int64_t expire_ns        # -1: not armed; read without the lock
-    uint64_t order           # of arming, decides between equal times
-    int index                # in the heap; -1: not there
+    HeapNode node            # first: the heap's pointers are ours
     int scale
-    bint due                 # in the list of due ones
-    bint in_runtime
-    int runs                 # of its callback, about to begin or on some stack
-    bint doomed              # destroyed meanwhile: freed after the last of them
+    int64_t expire_ns        # -1: not armed; read without the lock
+    TimerList *list
     TimerCallback cb
     void *opaque
+    int runs                 # of its callback, about to begin or on some stack
+    uint8_t in_runtime
+    uint8_t doomed           # destroyed meanwhile: freed after the last of them
     TimerCallback release    # called with opaque when nothing refers to it; or NULL
-    TimerList *list
-    QEMUTimer *next          # in the list of due ones
-    QEMUTimer *prev
     QEMUTimer *all_next      # the list of all
     QEMUTimer *all_prev
 
-cdef struct TimerSlot:
-    int64_t expire_ns        # beside the pointer: comparing touches no timer
-    QEMUTimer *timer
-
 cdef struct TimerList:
-    TimerSlot *heap
-    int armed                # in the heap
-    int capacity
-    int timers               # made and not freed: capacity is at least that
+    int64_t earliest_ns      # of heap and due queue; NEVER_NS: none; read without the lock
+    LeafLock *lock           # the context's
+    TimerHeap heap
+    uint64_t order           # of the last arming
+    HeapNode **due           # first due first; NULL: disarmed since.  Room for all there are
+    int due_first
+    int due_end
+    int timers               # made and not freed: the heap has room for as many
     int clock
-    int64_t earliest_ns      # of heap and due list; NEVER_NS: none; read without the lock
-    uint64_t order
-    QEMUTimer *due_first
-    QEMUTimer *due_last
     uintptr_t runner         # the thread that runs a callback
     int64_t runner_stop      # the last stop of a clock when that callback was begun
     int64_t stepped_to_ns    # somebody stepped the stopped clock: run until here, once
@@ -58,7 +52,7 @@ cdef struct TimerList:
 
 cdef struct TimerGroup:
     TimerList lists[CLOCKS]
-    Mutex *lock              # the context's
+    LeafLock *lock              # the context's
     Wakeup *wakeup
     bint is_main
     uintptr_t home           # the thread that polls it; clock_step runs it there
@@ -73,7 +67,7 @@ cdef struct TimerGroup:
     TimerGroup *next         # the process's list
     TimerGroup *prev
 
-cdef void timer_group_init(TimerGroup *g, Mutex *lock, Wakeup *wakeup, bint is_main,
+cdef void timer_group_init(TimerGroup *g, LeafLock *lock, Wakeup *wakeup, bint is_main,
                            void *owner) noexcept nogil
 # Frees every timer there is.
 cdef void timer_group_destroy(TimerGroup *g) noexcept nogil
@@ -94,6 +88,16 @@ cdef inline int64_t timer_armed_for_ns(QEMUTimer *ts) noexcept nogil:
 
 
 cdef int64_t timer_scaled(int64_t expire, int scale) noexcept nogil
+
+
+cdef inline bint timer_list_is_empty(const TimerList *list) noexcept nogil:
+    return atomic_load_i64(&list.earliest_ns) == NEVER_NS
+
+
+# How many are armed; the lock is held.
+cdef int timer_list_armed(TimerList *list) noexcept nogil
+# The earliest time after after_ns of those in the heap; NEVER_NS: none.  The lock is held.
+cdef int64_t timer_list_next_after(TimerList *list, int64_t after_ns) noexcept nogil
 
 # Nanoseconds until the list's next timer, 0: due; -1: none, or the clock is disabled.
 cdef int64_t timer_list_deadline_ns(TimerList *list) noexcept nogil

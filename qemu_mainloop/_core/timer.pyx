@@ -1,119 +1,113 @@
-# Timers of one context: the heap, the list of due ones, running.
+# Timers of one context: the queue of due ones, one timer, running.
 
 from libc.stdlib cimport calloc, free, realloc
+from libc.string cimport memset
 
 from qemu_mainloop._core.clock cimport (
     clock_get_ns, clock_is_awaited, clock_is_enabled, clock_last_stop, clock_runner_done,
     clocks_lock)
 from qemu_mainloop._core.dispatch cimport (
     AnyFunction, dispatch_forked, dispatch_switch, runtime_owns)
+from qemu_mainloop._core.heap cimport (
+    HEAP_NOWHERE, HeapNode, heap_free, heap_remove, heap_reserve, heap_set, heap_take_due)
 from qemu_mainloop._core.wakeup cimport wakeup_notify, wakeup_notify_others
 from qemu_mainloop._sys.atomic cimport atomic_exchange_seq_i64, atomic_store_i64
+from qemu_mainloop._sys.leaflock cimport LeafLock, leaf_lock, leaf_unlock
 from qemu_mainloop._sys.thread cimport mutex_lock, mutex_unlock, thread_self
 
 
-# ---- the heap; the group's lock is held
+# ---- the queue of due ones; the lock is held.  The index of such a one is -2 - its place.
 
-cdef inline bint before(TimerSlot *a, TimerSlot *b) noexcept nogil:
-    if a.expire_ns != b.expire_ns:
-        return a.expire_ns < b.expire_ns
-    return a.timer.order < b.timer.order
+cdef inline bint is_due(const QEMUTimer *ts) noexcept nogil:
+    return ts.node.index < HEAP_NOWHERE
 
 
-cdef inline void put(TimerList *list, int i, TimerSlot slot) noexcept nogil:
-    list.heap[i] = slot
-    slot.timer.index = i
-
-
-cdef void sift_up(TimerList *list, int i, TimerSlot slot) noexcept nogil:
-    cdef int parent
-    while i > 0:
-        parent = (i - 1) >> 2
-        if not before(&slot, &list.heap[parent]):
-            break
-        put(list, i, list.heap[parent])
-        i = parent
-    put(list, i, slot)
-
-
-cdef void sift_down(TimerList *list, int i, TimerSlot slot) noexcept nogil:
-    cdef int child, best, end
-    while True:
-        child = 4 * i + 1
-        if child >= list.armed:
-            break
-        best = child
-        end = child + 4 if child + 4 < list.armed else list.armed
-        child += 1
-        while child < end:
-            if before(&list.heap[child], &list.heap[best]):
-                best = child
-            child += 1
-        if not before(&list.heap[best], &slot):
-            break
-        put(list, i, list.heap[best])
-        i = best
-    put(list, i, slot)
-
-
-cdef void heap_place(TimerList *list, int i, TimerSlot slot) noexcept nogil:
-    if i > 0 and before(&slot, &list.heap[(i - 1) >> 2]):
-        sift_up(list, i, slot)
-    else:
-        sift_down(list, i, slot)
-
-
-cdef void heap_remove(TimerList *list, QEMUTimer *ts) noexcept nogil:
-    cdef int i = ts.index
-    ts.index = -1
-    list.armed -= 1
-    if i < list.armed:
-        heap_place(list, i, list.heap[list.armed])
-
-
-# ---- the list of due ones; the group's lock is held
-
-cdef void due_append(TimerList *list, QEMUTimer *ts) noexcept nogil:
-    ts.due = True
-    ts.next = NULL
-    ts.prev = list.due_last
-    if list.due_last == NULL:
-        list.due_first = ts
-    else:
-        list.due_last.next = ts
-    list.due_last = ts
+cdef inline void due_skip_gone(TimerList *list) noexcept nogil:
+    while list.due_first < list.due_end and list.due[list.due_first] == NULL:
+        list.due_first += 1
+    if list.due_first == list.due_end:
+        list.due_first = list.due_end = 0
 
 
 cdef void due_remove(TimerList *list, QEMUTimer *ts) noexcept nogil:
-    ts.due = False
-    if ts.prev == NULL:
-        list.due_first = ts.next
-    else:
-        ts.prev.next = ts.next
-    if ts.next == NULL:
-        list.due_last = ts.prev
-    else:
-        ts.next.prev = ts.prev
+    list.due[-2 - ts.node.index] = NULL
+    ts.node.index = HEAP_NOWHERE
+    due_skip_gone(list)
+
+
+cdef void due_close_gaps(TimerList *list) noexcept nogil:
+    cdef int i
+    cdef int kept = 0
+    for i in range(list.due_first, list.due_end):
+        if list.due[i] != NULL:
+            list.due[kept] = list.due[i]
+            list.due[kept].index = -2 - kept
+            kept += 1
+    list.due_first = 0
+    list.due_end = kept
+
+
+cdef void due_collect(TimerList *list, int64_t now_ns) noexcept nogil:
+    # Room for all there are: who is in the queue is not in the heap.
+    cdef int i, n
+    if list.heap.count == 0 or list.heap.slots[0].at_ns > now_ns:
+        return
+    due_close_gaps(list)
+    n = heap_take_due(&list.heap, now_ns, list.due + list.due_end)
+    for i in range(list.due_end, list.due_end + n):
+        list.due[i].index = -2 - i
+    list.due_end += n
 
 
 cdef void set_earliest(TimerList *list) noexcept nogil:
     cdef int64_t earliest_ns = NEVER_NS
-    if list.due_first != NULL:
-        earliest_ns = list.due_first.expire_ns
-    elif list.armed > 0:
-        earliest_ns = list.heap[0].expire_ns
+    if list.due_first < list.due_end:
+        earliest_ns = (<QEMUTimer *> list.due[list.due_first]).expire_ns
+    elif list.heap.count > 0:
+        earliest_ns = list.heap.slots[0].at_ns
     # Read by the loop before it sleeps; who lowers it from another thread notifies.
     atomic_store_i64(&list.earliest_ns, earliest_ns)
 
 
+cdef int timer_list_armed(TimerList *list) noexcept nogil:
+    cdef int i
+    cdef int n = list.heap.count
+    for i in range(list.due_first, list.due_end):
+        n += list.due[i] != NULL
+    return n
+
+
+cdef int64_t timer_list_next_after(TimerList *list, int64_t after_ns) noexcept nogil:
+    cdef int64_t first_ns = NEVER_NS
+    cdef int i
+    for i in range(list.heap.count):
+        if after_ns < list.heap.slots[i].at_ns < first_ns:
+            first_ns = list.heap.slots[i].at_ns
+    return first_ns
+
+
 # ---- one timer
+
+# Room for one more; the lock is held.
+cdef bint make_room(TimerList *list) noexcept nogil:
+    cdef int capacity
+    cdef HeapNode **due
+    if list.timers < list.heap.capacity:
+        return True
+    # What was enlarged stays so: a failure changes nothing that can be seen.
+    capacity = 2 * list.heap.capacity if list.heap.capacity else 16
+    due = <HeapNode **> realloc(list.due, capacity * sizeof(HeapNode *))
+    if due == NULL:
+        return False
+    list.due = due
+    return heap_reserve(&list.heap, capacity) == 0
+
 
 cdef QEMUTimer *timer_create(TimerGroup *g, int clock, int scale, TimerCallback cb,
                              void *opaque, TimerCallback release) noexcept nogil:
     cdef TimerList *list
-    cdef TimerSlot *heap
     cdef QEMUTimer *ts
-    cdef int capacity
+    cdef bint fits
     if clock < 0 or clock >= CLOCKS or scale < 1:
         return NULL
     ts = <QEMUTimer *> calloc(1, sizeof(QEMUTimer))
@@ -121,41 +115,40 @@ cdef QEMUTimer *timer_create(TimerGroup *g, int clock, int scale, TimerCallback 
         return NULL
     list = &g.lists[clock]
     ts.expire_ns = -1
-    ts.index = -1
     ts.scale = scale
     ts.cb = cb
     ts.opaque = opaque
     ts.release = release
-    ts.in_runtime = runtime_owns(<AnyFunction> cb)
+    ts.in_runtime = <uint8_t> runtime_owns(<AnyFunction> cb)
     ts.list = list
-    mutex_lock(g.lock)
-    if list.timers == list.capacity:
-        capacity = 2 * list.capacity if list.capacity else 16
-        heap = <TimerSlot *> realloc(list.heap, capacity * sizeof(TimerSlot))
-        if heap == NULL:
-            mutex_unlock(g.lock)
-            free(ts)
-            return NULL
-        list.heap = heap
-        list.capacity = capacity
-    list.timers += 1
-    ts.all_next = list.all
-    if list.all != NULL:
-        list.all.all_prev = ts
-    list.all = ts
-    mutex_unlock(g.lock)
+    ts.node.index = HEAP_NOWHERE
+    leaf_lock(list.lock)
+    fits = make_room(list)
+    if fits:
+        list.timers += 1
+        ts.all_next = list.all
+        if list.all != NULL:
+            list.all.all_prev = ts
+        list.all = ts
+    leaf_unlock(list.lock)
+    if not fits:
+        free(ts)
+        return NULL
     return ts
 
 
 cdef bint disarm_locked(TimerList *list, QEMUTimer *ts) noexcept nogil:
-    if ts.due:
-        due_remove(list, ts)
-    elif ts.index >= 0:
-        heap_remove(list, ts)
-    else:
+    cdef bint was_first
+    if ts.expire_ns < 0:
         return False
+    was_first = ts.expire_ns == list.earliest_ns
+    if is_due(ts):
+        due_remove(list, ts)
+    else:
+        heap_remove(&list.heap, &ts.node)
     atomic_store_i64(&ts.expire_ns, -1)
-    set_earliest(list)
+    if was_first:
+        set_earliest(list)
     return True
 
 
@@ -163,9 +156,9 @@ cdef bint timer_disarm(QEMUTimer *ts) noexcept nogil:
     # The loop is not told: at worst it wakes once for nothing.
     cdef TimerList *list = ts.list
     cdef bint was_armed
-    mutex_lock(list.group.lock)
+    leaf_lock(list.lock)
     was_armed = disarm_locked(list, ts)
-    mutex_unlock(list.group.lock)
+    leaf_unlock(list.lock)
     return was_armed
 
 
@@ -181,7 +174,7 @@ cdef void timer_destroy(QEMUTimer *ts) noexcept nogil:
     if ts == NULL:
         return
     list = ts.list
-    mutex_lock(list.group.lock)
+    leaf_lock(list.lock)
     disarm_locked(list, ts)
     list.timers -= 1
     if ts.all_prev != NULL:
@@ -192,41 +185,40 @@ cdef void timer_destroy(QEMUTimer *ts) noexcept nogil:
         ts.all_next.all_prev = ts.all_prev
     ts.doomed = True
     runs = ts.runs > 0
-    mutex_unlock(list.group.lock)
+    leaf_unlock(list.lock)
     if not runs:
         free_timer(ts)
 
 
 cdef void timer_arm(QEMUTimer *ts, int64_t expire_ns, bint only_earlier) noexcept nogil:
     cdef TimerList *list = ts.list
-    cdef TimerGroup *g = list.group
-    cdef TimerSlot slot
     cdef int64_t earliest_before
     cdef bint sooner, changed
     if expire_ns < 0:
         expire_ns = 0
-    mutex_lock(g.lock)
-    if only_earlier and ts.expire_ns >= 0 and ts.expire_ns <= expire_ns:
-        mutex_unlock(g.lock)
+    leaf_lock(list.lock)
+    if only_earlier and 0 <= ts.expire_ns <= expire_ns:
+        leaf_unlock(list.lock)
         return
-    earliest_before = list.earliest_ns
-    if ts.due:
+    if is_due(ts):
         due_remove(list, ts)
-    list.order += 1
-    ts.order = list.order
     atomic_store_i64(&ts.expire_ns, expire_ns)
-    slot.expire_ns = expire_ns
-    slot.timer = ts
-    if ts.index >= 0:
-        heap_place(list, ts.index, slot)
-    else:
-        list.armed += 1
-        sift_up(list, list.armed - 1, slot)
+    list.order += 1
+    ts.node.order = list.order
+    heap_set(&list.heap, &ts.node, expire_ns)
+    earliest_before = list.earliest_ns
     set_earliest(list)
     sooner = list.earliest_ns < earliest_before
     changed = list.earliest_ns != earliest_before
-    mutex_unlock(g.lock)
-    if changed and g.rearm != NULL:
+    leaf_unlock(list.lock)
+    if changed:
+        tell_of_the_earliest(list, sooner)
+
+
+# Without the lock: the loop, or the one that hosts it, may sleep for too long.
+cdef void tell_of_the_earliest(TimerList *list, bint sooner) noexcept nogil:
+    cdef TimerGroup *g = list.group
+    if g.rearm != NULL:
         g.rearm(g.owner)
         if list.clock == HOST:
             wakeup_notify(g.wakeup)      # an iteration begins to watch the wall clock
@@ -266,7 +258,6 @@ cdef bint timer_list_run(TimerList *list, Dispatch *d) noexcept nogil:
 
 cdef bint timer_list_run_until(TimerList *list, int64_t now_ns, Dispatch *d,
                                bint stopped) noexcept nogil:
-    cdef TimerGroup *g = list.group
     cdef QEMUTimer *ts
     cdef TimerCallback cb
     cdef void *opaque
@@ -275,19 +266,18 @@ cdef bint timer_list_run_until(TimerList *list, int64_t now_ns, Dispatch *d,
     cdef int64_t outer_stop, stop
     cdef bint gone
     cdef bint ran = False
-    mutex_lock(g.lock)
-    while list.armed > 0 and list.heap[0].expire_ns <= now_ns:
-        ts = list.heap[0].timer
-        heap_remove(list, ts)
-        due_append(list, ts)
-    while list.due_first != NULL:
+    leaf_lock(list.lock)
+    due_collect(list, now_ns)
+    while list.due_first < list.due_end:
         # In this order: who finds the clock enabled after a stop has been counted was
         # enabled anew, and is not waited for.
         stop = clock_last_stop()
         if not stopped and not clock_is_enabled(list.clock):
             break
-        ts = list.due_first
-        due_remove(list, ts)
+        ts = <QEMUTimer *> list.due[list.due_first]
+        ts.node.index = HEAP_NOWHERE
+        list.due_first += 1
+        due_skip_gone(list)
         atomic_store_i64(&ts.expire_ns, -1)
         set_earliest(list)
         cb = ts.cb
@@ -298,45 +288,40 @@ cdef bint timer_list_run_until(TimerList *list, int64_t now_ns, Dispatch *d,
         list.runner = thread_self()
         list.runner_stop = stop
         ts.runs += 1
-        mutex_unlock(g.lock)
+        leaf_unlock(list.lock)
         dispatch_switch(d, in_runtime)
         cb(opaque)
         ran = True
-        mutex_lock(g.lock)
+        leaf_lock(list.lock)
         list.runner = outer
         list.runner_stop = outer_stop
         ts.runs -= 1
         gone = ts.doomed and ts.runs == 0
         if gone or clock_is_awaited():
-            mutex_unlock(g.lock)
+            leaf_unlock(list.lock)
             if gone:
                 free_timer(ts)
             clock_runner_done()
-            mutex_lock(g.lock)
+            leaf_lock(list.lock)
         if dispatch_forked(d):
             break
     set_earliest(list)
-    mutex_unlock(g.lock)
+    leaf_unlock(list.lock)
     return ran
 
 
 # ---- a context's group
 
-cdef void timer_group_init(TimerGroup *g, Mutex *lock, Wakeup *wakeup, bint is_main,
+cdef void timer_group_init(TimerGroup *g, LeafLock *lock, Wakeup *wakeup, bint is_main,
                            void *owner) noexcept nogil:
     cdef int clock
     cdef TimerList *list
     for clock in range(CLOCKS):
         list = &g.lists[clock]
-        list.heap = NULL
-        list.all = NULL
-        list.armed = list.capacity = list.timers = 0
+        memset(list, 0, sizeof(TimerList))
+        list.lock = lock
         list.clock = clock
         list.earliest_ns = NEVER_NS
-        list.order = 0
-        list.due_first = list.due_last = NULL
-        list.runner = 0
-        list.runner_stop = 0
         list.stepped_to_ns = -1
         list.group = g
     g.lock = lock
@@ -369,7 +354,8 @@ cdef void timer_group_destroy(TimerGroup *g) noexcept nogil:
             ts = list.all
             list.all = ts.all_next
             free_timer(ts)
-        free(list.heap)
+        free(list.due)
+        heap_free(&list.heap)
 
 
 cdef void timer_group_repair(TimerGroup *g) noexcept nogil:

@@ -18,7 +18,7 @@ from libc.stdint cimport uintptr_t
 
 from qemu_mainloop._core.fork cimport fork_generation
 from qemu_mainloop._sys.atomic cimport (
-    atomic_exchange_seq_int, atomic_load_acquire_size, atomic_load_int, atomic_load_seq_int,
+    atomic_exchange_seq_int, atomic_load_int, atomic_load_seq_int, atomic_load_seq_size,
     atomic_store_int)
 from qemu_mainloop._sys.notifier cimport Notifier, notifier_set
 from qemu_mainloop._sys.thread cimport thread_self
@@ -49,16 +49,18 @@ cdef inline void wakeup_notify(Wakeup *w) noexcept nogil:
 # For changes that the loop finds by itself before its next wait.
 cdef inline void wakeup_notify_others(Wakeup *w) noexcept nogil:
     # Mine and on the way to sleep: a signal handler's doing, after the last look.
-    if atomic_load_int(&w.hosted) or atomic_load_int(&w.notify_me) or not wakeup_is_mine(w):
+    if (atomic_load_int(&w.hosted) or atomic_load_seq_int(&w.notify_me)
+            or not wakeup_is_mine(w)):
         wakeup_notify(w)
 
 
 # True in the thread that is in an iteration, and in every thread if none is.
 # For callers that changed something under the context's lock, or hold it: a poller
-# takes that lock once between its claim and its wait.  Either it does so after the
-# caller's turn, and finds the change; or before, and the caller finds the poller.
+# takes that lock once between its claim and a wait that blocks, and before any other if the
+# fd table is unsettled (fd_table_open).  Either it does so after the caller's turn, and
+# finds the change; or before, and the caller finds the poller.
 cdef inline bint wakeup_is_mine(Wakeup *w) noexcept nogil:
-    cdef uintptr_t poller = atomic_load_acquire_size(&w.poller)
+    cdef uintptr_t poller = atomic_load_seq_size(&w.poller)
     return poller == 0 or poller == thread_self()
 
 

@@ -7,9 +7,13 @@ from qemu_mainloop._core.fdmon cimport FDReady
 from qemu_mainloop._sys.posix cimport PollFd
 
 
+cdef struct PollMember:
+    uint32_t tag
+    int heat                 # the adaptive fdmon's
+
 cdef struct PollSet:
     PollFd *fds
-    uint32_t *tags
+    PollMember *members      # beside fds
     int n
     int capacity
     int *place               # by descriptor: index + 1; 0: not here

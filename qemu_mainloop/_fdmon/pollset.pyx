@@ -22,14 +22,14 @@ cdef int grow_places(PollSet *s, int fd) noexcept nogil:
 cdef int grow(PollSet *s) noexcept nogil:
     cdef int capacity = 2 * s.capacity if s.capacity else 16
     cdef PollFd *fds = <PollFd *> realloc(s.fds, capacity * sizeof(PollFd))
-    cdef uint32_t *tags
+    cdef PollMember *members
     if fds == NULL:
         return -ENOMEM
     s.fds = fds
-    tags = <uint32_t *> realloc(s.tags, capacity * sizeof(uint32_t))
-    if tags == NULL:
+    members = <PollMember *> realloc(s.members, capacity * sizeof(PollMember))
+    if members == NULL:
         return -ENOMEM
-    s.tags = tags
+    s.members = members
     s.capacity = capacity
     return 0
 
@@ -45,13 +45,14 @@ cdef int pollset_put(PollSet *s, int fd, uint32_t tag, int events) noexcept nogi
     if s.place[fd] == 0:
         if s.n == s.capacity and grow(s) < 0:
             return -ENOMEM
+        s.members[s.n].heat = 0
         s.n += 1
         s.place[fd] = s.n
     i = s.place[fd] - 1
     s.fds[i].fd = fd
     s.fds[i].events = <short> events
     s.fds[i].revents = 0
-    s.tags[i] = tag
+    s.members[i].tag = tag
     return 0
 
 
@@ -64,7 +65,7 @@ cdef void pollset_remove(PollSet *s, int fd) noexcept nogil:
     s.n -= 1
     if i < s.n:
         s.fds[i] = s.fds[s.n]
-        s.tags[i] = s.tags[s.n]
+        s.members[i] = s.members[s.n]
         s.place[s.fds[i].fd] = i + 1
 
 
@@ -77,10 +78,10 @@ cdef void pollset_clear(PollSet *s) noexcept nogil:
 
 cdef void pollset_free(PollSet *s) noexcept nogil:
     free(s.fds)
-    free(s.tags)
+    free(s.members)
     free(s.place)
     s.fds = NULL
-    s.tags = NULL
+    s.members = NULL
     s.place = NULL
     s.n = s.capacity = s.places = 0
 
@@ -92,8 +93,9 @@ cdef int pollset_report(const PollSet *s, int first, int found, FDReady *ready,
     while i < s.n and reported < found and reported < max:
         if s.fds[i].revents != 0:
             ready[reported].fd = s.fds[i].fd
-            ready[reported].tag = s.tags[i]
+            ready[reported].tag = s.members[i].tag
             ready[reported].events = s.fds[i].revents
+            ready[reported].by_number = True
             reported += 1
         i += 1
     return reported

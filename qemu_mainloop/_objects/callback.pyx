@@ -44,9 +44,10 @@ cdef extern from *:
     #elif PY_VERSION_HEX >= 0x030C0000
         return _PyThreadState_UncheckedGet() != NULL;
     #else
-        PyThreadState *mine = PyGILState_GetThisThreadState();
+        /* Whose turn it is; nobody's, most often, and then the rest costs nothing. */
+        PyThreadState *now = _PyThreadState_UncheckedGet();
 
-        return mine && mine == _PyThreadState_UncheckedGet();
+        return now && now == PyGILState_GetThisThreadState();
     #endif
     }
     #if defined(_MSC_VER)

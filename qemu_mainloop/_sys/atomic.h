@@ -32,6 +32,7 @@
 QML_ATOMIC(int, int)
 QML_ATOMIC(i64, int64_t)
 QML_ATOMIC(size, uintptr_t)
+QML_ATOMIC(u32, uint32_t)
 #undef QML_ATOMIC
 
 static inline int atomic_add_seq_int(int *p, int v)

@@ -1,6 +1,6 @@
 # Atomic operations; the order is in the name, "_seq" ones are in one order for all.
 
-from libc.stdint cimport int64_t, uintptr_t
+from libc.stdint cimport int64_t, uint32_t, uintptr_t
 
 
 cdef extern from "qemu_mainloop/_sys/atomic.h" nogil:
@@ -18,6 +18,8 @@ cdef extern from "qemu_mainloop/_sys/atomic.h" nogil:
     void atomic_store_i64(int64_t *p, int64_t v)
     int64_t atomic_exchange_seq_i64(int64_t *p, int64_t v)
     int64_t atomic_add_i64(int64_t *p, int64_t v)  # no order; the value before
+
+    uint32_t atomic_load_acquire_u32(const uint32_t *p)
 
     uintptr_t atomic_load_size(const uintptr_t *p)
     uintptr_t atomic_load_acquire_size(const uintptr_t *p)

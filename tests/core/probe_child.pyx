@@ -16,7 +16,7 @@ from qemu_mainloop._core.timer cimport (
     TimerGroup, timer_armed_for_ns, timer_group_destroy, timer_group_init, timer_list_run_until)
 from qemu_mainloop._core.wakeup cimport Wakeup
 from qemu_mainloop._sys.posix cimport pid_t
-from qemu_mainloop._sys.thread cimport Mutex, mutex_destroy, mutex_init
+from qemu_mainloop._sys.leaflock cimport LeafLock, leaf_init
 
 
 def without_pidfd(bint without):
@@ -42,12 +42,12 @@ cdef class Watches:
     cdef FdTable fds
     cdef TimerGroup timers
     cdef Wakeup w
-    cdef Mutex lock
+    cdef LeafLock lock
 
     def __cinit__(self):
         memset(&self.w, 0, sizeof(Wakeup))
         memset(&self.timers, 0, sizeof(TimerGroup))
-        mutex_init(&self.lock)
+        leaf_init(&self.lock)
         fd_table_init(&self.fds, &self.lock, &self.w)
         timer_group_init(&self.timers, &self.lock, &self.w, False, NULL)
         child_list_init(&self.list, &self.fds, &self.timers, &self.lock)
@@ -57,7 +57,6 @@ cdef class Watches:
             child_list_destroy(&self.list)
             timer_group_destroy(&self.timers)
             fd_table_destroy(&self.fds)
-        mutex_destroy(&self.lock)
 
     def watch(self, pid_t pid, fn=None):
         cdef int rc

@@ -8,10 +8,11 @@ from qemu_mainloop._core.clock cimport CLOCKS, HOST, REALTIME, VIRTUAL
 from qemu_mainloop._core.dispatch cimport Dispatch, dispatch_begin
 from qemu_mainloop._core.timer cimport (
     QEMUTimer, TimerGroup, TimerList, timer_arm, timer_armed_for_ns, timer_create, timer_destroy,
+    timer_list_armed,
     timer_disarm, timer_group_destroy, timer_group_init, timer_in_ns, timer_list_deadline_ns,
     timer_list_run_until)
 from qemu_mainloop._core.wakeup cimport Wakeup, wakeup_is_notified
-from qemu_mainloop._sys.thread cimport Mutex, mutex_destroy, mutex_init
+from qemu_mainloop._sys.leaflock cimport LeafLock, leaf_init
 
 NEVER = INT64_MAX
 NUMBERS = {"REALTIME": REALTIME, "VIRTUAL": VIRTUAL, "HOST": HOST, "CLOCKS": CLOCKS}
@@ -48,19 +49,18 @@ cdef class Timer:
 
 cdef class Group:
     cdef TimerGroup g
-    cdef Mutex lock
+    cdef LeafLock lock
     cdef Wakeup w
 
     def __cinit__(self):
         memset(&self.g, 0, sizeof(TimerGroup))
         memset(&self.w, 0, sizeof(Wakeup))
-        mutex_init(&self.lock)
+        leaf_init(&self.lock)
         timer_group_init(&self.g, &self.lock, &self.w, False, NULL)
 
     def close(self):
         with nogil:
             timer_group_destroy(&self.g)
-        mutex_destroy(&self.lock)
 
     def new(self, fn, int clock=VIRTUAL, int scale=1):
         """None: refused."""
@@ -94,16 +94,16 @@ cdef class Group:
     def room(self, int clock=VIRTUAL):
         """(made, places in the heap, armed)"""
         cdef TimerList *list = &self.g.lists[clock]
-        return list.timers, list.capacity, list.armed
+        return list.timers, list.heap.capacity, timer_list_armed(list)
 
     def check(self, int clock=VIRTUAL):
         """Every timer is where it thinks, and no parent is later than its children."""
         cdef TimerList *list = &self.g.lists[clock]
         cdef int i, parent
-        for i in range(list.armed):
-            assert list.heap[i].timer.index == i
-            assert list.heap[i].timer.expire_ns == list.heap[i].expire_ns
+        for i in range(list.heap.count):
+            assert list.heap.slots[i].node.index == i
+            assert (<QEMUTimer *> list.heap.slots[i].node).expire_ns == list.heap.slots[i].at_ns
             parent = (i - 1) // 4
             if i > 0:
-                assert ((list.heap[parent].expire_ns, list.heap[parent].timer.order)
-                        < (list.heap[i].expire_ns, list.heap[i].timer.order))
+                assert ((list.heap.slots[parent].at_ns, list.heap.slots[parent].node.order)
+                        < (list.heap.slots[i].at_ns, list.heap.slots[i].node.order))

@@ -19,7 +19,7 @@ finally:
     sys.path.remove(str(HERE))
 
 # Fewer points than these mean that the way was not gone.
-FEWEST = 8
+FEWEST = 6
 
 
 @pytest.fixture(scope="session")

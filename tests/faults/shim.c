@@ -37,6 +37,10 @@
 #ifndef SYS_epoll_pwait2
 #define SYS_epoll_pwait2 441
 #endif
+#ifndef SYS_io_uring_setup
+#define SYS_io_uring_setup 425
+#define SYS_io_uring_enter 426
+#endif
 #ifndef SYS_pidfd_open
 #define SYS_pidfd_open 434
 #endif
@@ -48,7 +52,8 @@
     X(epoll_ctl_add) X(epoll_ctl_mod) X(epoll_ctl_del) X(epoll_wait) X(epoll_pwait2) \
     X(poll) X(ppoll) X(timerfd_create) X(timerfd_settime) X(signalfd) X(pidfd_open) \
     X(waitid) X(waitpid) X(pthread_create) X(pthread_sigmask) X(pthread_atfork) \
-    X(sigaction) X(fcntl) X(dup) X(close) X(allocate)
+    X(sigaction) X(fcntl) X(dup) X(close) X(mmap) X(io_uring_setup) X(io_uring_enter) \
+    X(membarrier) X(allocate)
 
 enum {
 #define X(name) CALL_##name,
@@ -237,11 +242,26 @@ long syscall(long number, ...)
     }
     va_end(rest);
     if ((number == SYS_epoll_pwait2 && FAILS(epoll_pwait2))
-        || (number == SYS_pidfd_open && FAILS(pidfd_open))) {
+        || (number == SYS_pidfd_open && FAILS(pidfd_open))
+        || (number == SYS_io_uring_setup && FAILS(io_uring_setup))
+        || (number == SYS_io_uring_enter && FAILS(io_uring_enter))
+        || (number == SYS_membarrier && FAILS(membarrier))) {
         return -1;
     }
     return real(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 }
+
+#define MMAP(name, off_type)                                               \
+    void *name(void *at, size_t n, int prot, int flags, int fd, off_type off) \
+    {                                                                      \
+        REAL(void *, name, (void *, size_t, int, int, int, off_type),      \
+             (at, n, prot, flags, fd, off))                                \
+        return FAILS(mmap) ? MAP_FAILED : real(at, n, prot, flags, fd, off); \
+    }
+#undef mmap
+#undef mmap64
+MMAP(mmap, off_t)
+MMAP(mmap64, off64_t)
 
 /* What pthread_atfork() is on glibc. */
 int __register_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void),

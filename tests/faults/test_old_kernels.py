@@ -12,7 +12,7 @@ import pytest
 pytestmark = pytest.mark.timeout(320)
 
 ENOSYS, EPERM, EACCES = errno.ENOSYS, errno.EPERM, errno.EACCES
-FDMONS = ("epoll", "poll")
+FDMONS = ("adaptive", "epoll", "poll")
 # For a named epoll there is no other way, nor for being hosted.
 NEED_EPOLL = {"make_a_loop_by_name", "change_the_fdmon", "be_hosted"}
 
@@ -41,11 +41,18 @@ def forbidden(f, calls, error, without=(), fdmons=FDMONS):
 
 @pytest.mark.parametrize("error", [ENOSYS, EPERM])
 def test_no_epoll_pwait2(child, error):
-    child(missing, calls=["epoll_pwait2"], error=error, fdmons=["epoll"])
+    child(missing, calls=["io_uring_setup", "epoll_pwait2"], error=error,
+          fdmons=["adaptive", "epoll"])
 
 
 def test_an_old_kernel(child):
-    child(missing, calls=["epoll_pwait2", "pidfd_open", "eventfd", "signalfd"], error=ENOSYS)
+    child(missing, calls=["io_uring_setup", "epoll_pwait2", "pidfd_open", "eventfd", "signalfd",
+                          "membarrier"], error=ENOSYS)
+
+
+@pytest.mark.parametrize("calls", [["io_uring_setup"], ["io_uring_enter"], ["membarrier"]])
+def test_each_alone(child, calls):
+    child(missing, calls=calls, error=EPERM, fdmons=["adaptive"])
 
 
 def test_no_timerfd(child):
@@ -79,7 +86,7 @@ def test_a_sandbox_without_epoll(child, error):
 
 def epoll_refuses_changes(f, error):
     f.sandbox(error, "epoll_ctl")
-    everything_works(f, NEED_EPOLL | {"closed_under_its_handler"}, ["epoll"])
+    everything_works(f, NEED_EPOLL | {"closed_under_its_handler"}, ["epoll", "adaptive"])
 
 
 def test_a_sandbox_where_epoll_takes_nothing(child):
@@ -190,7 +197,7 @@ def real_limit(f):
 
 
 def test_the_limit_of_descriptors(child):
-    # An eventfd, an epoll; then two more for a host.
+    # An eventfd, an epoll, a ring if there is room for it; then two more for a host.
     assert child(real_limit) == [
-        "EMFILE", "poll", "epoll", "epoll", "epoll hosted", "epoll hosted", "epoll hosted",
-        "epoll hosted"]
+        "EMFILE", "poll", "adaptive", "adaptive", "adaptive", "adaptive hosted",
+        "adaptive hosted", "adaptive hosted"]

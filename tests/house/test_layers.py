@@ -10,13 +10,14 @@ PACKAGE = Path(__file__).resolve().parents[2] / "qemu_mainloop"
 # The one table.  A module is in the first row that matches it: it may import from the
 # rows above its own, and modules of one row may not import each other.
 RANKS = [
-    [r"_sys\.(atomic|clock|errno|thread|hostfd|notifier)"],
-    [r"_sys\.(posix|linux)"],
+    [r"_sys\.(atomic|clock|errno|thread|hostfd|notifier|leaflock)"],
+    [r"_sys\.(posix|linux|uring)"],
     [r"_sys\.fdsource"],
     [r"_core\.fork"],
-    [r"_core\.(wakeup|dispatch|fdmon|lock|clock)"],
-    [r"_core\.(bh|timer|polling|fdtable)", r"_fdmon\.pollset"],
-    [r"_core\.(iohandler|step)", r"_fdmon(\..*)?"],
+    [r"_core\.(wakeup|dispatch|fdmon|lock|clock|heap)"],
+    [r"_core\.(bh|timer|polling|fdtable)", r"_fdmon\.(pollset|quiet)"],
+    [r"_core\.(iohandler|step)", r"_fdmon\.epollset"],
+    [r"_fdmon(\..*)?"],
     [r"_core\.(child|hosting|signals|waitobj)"],
     [r"_core\.context"],
     [r"_core\.sleep"],
