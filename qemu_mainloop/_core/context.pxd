@@ -30,7 +30,7 @@ cdef struct Driver:
     # a run of iterations takes it no oftener than its callbacks need it.  The caller
     # begins and ends it.
     Dispatch d
-    # Called right before a sleep: non-zero means do not sleep.  If this thread is the one
+    # Called right before a sleep, or NULL: non-zero means do not sleep.  If this thread is the one
     # that looks for signals, with the runtime's lock held and the thread's signals blocked;
     # the sleep lets them through.
     bint (*before_sleep)(Driver *driver) noexcept nogil
@@ -41,6 +41,9 @@ cdef struct Driver:
     # a sleep ends when that time is over, so nothing is overlooked for longer.
     int64_t trust_ns
     int64_t asked_ns
+    # What the caller knew of ctx.events when it last looked whether to go on; 0: it does
+    # not iterate again and again.  Kept by iterations.  One does not sleep if it is behind.
+    uintptr_t seen_events
 
 # Before a sleep: how long to look at memory first.
 cdef struct BusyPolling:
@@ -66,6 +69,9 @@ cdef struct ContextStats:
     uint64_t sleeps
     uint64_t rebuilds
 
+cdef enum:
+    EVENTS_UNSEEN = 1            # behind, whatever the count, which begins above
+
 cdef struct AioContext "AioContext":
     Wakeup wakeup
     BHQueue bhs
@@ -78,6 +84,7 @@ cdef struct AioContext "AioContext":
     int references
     int generation               # of forks: whose kernel objects these are
     uintptr_t last_poller        # the last iteration's iteration_thread_number; 0: none yet
+    uintptr_t events             # counted: what a caller may have to see, see leave()
     int depth                    # iterations of this context on the stack
     uint64_t pass_               # the number of the last iteration begun
     const char *named_fdmon      # NULL: the best there is
@@ -93,6 +100,12 @@ cdef void context_ref(AioContext *ctx) noexcept nogil
 cdef void context_unref(AioContext *ctx) noexcept nogil
 # It is not the calling thread's: clock_step() leaves it to whoever polls it.
 cdef void context_disown(AioContext *ctx) noexcept nogil
+# Read it before looking whether to go on.
+cdef inline uintptr_t context_events(AioContext *ctx) noexcept nogil:
+    # Pairs with the release in leave().
+    return atomic_load_acquire_size(&ctx.events)
+
+
 # False: another thread polls it.  True: the calling thread is the poller now, or was.
 cdef inline bint context_claim(AioContext *ctx) noexcept nogil:
     # Pairs with the release at the end of an iteration; see wakeup_is_mine for the lock.

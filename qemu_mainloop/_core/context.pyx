@@ -73,6 +73,7 @@ cdef int context_new(AioContext **out, FifoLock *iothread_lock) noexcept nogil:
         fd_table_destroy(&ctx.fds)
         free(ctx)
         return rc
+    ctx.events = EVENTS_UNSEEN + 1
     timer_group_init(&ctx.timers, &ctx.lock, &ctx.wakeup, iothread_lock != NULL, NULL)
     ctx.timers.hold = hold
     ctx.timers.let_go = let_go

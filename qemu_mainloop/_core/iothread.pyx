@@ -2,10 +2,13 @@
 
 from libc.errno cimport ENOMEM, ESRCH
 from libc.stdlib cimport calloc, free
+from libc.string cimport memset
 
-from qemu_mainloop._core.context cimport context_disown, context_new, context_unref
+from qemu_mainloop._core.context cimport (
+    Driver, context_disown, context_events, context_new, context_unref)
 from qemu_mainloop._core.iteration cimport Outcome, iteration_run
-from qemu_mainloop._core.dispatch cimport Dispatch, runtime_resume, runtime_suspend
+from qemu_mainloop._core.dispatch cimport (
+    Dispatch, dispatch_begin, dispatch_end, runtime_resume, runtime_suspend)
 from qemu_mainloop._core.fork cimport ForkMember, fork_generation, fork_join
 from qemu_mainloop._core.wakeup cimport wakeup_notify
 from qemu_mainloop._sys.atomic cimport (
@@ -23,14 +26,22 @@ cdef ForkMember fork_member
 
 cdef void *run(void *arg) noexcept nogil:
     cdef IOThread *t = <IOThread *> arg
+    cdef Driver driver
+    cdef int rc
     cdef Outcome out
+    memset(&driver, 0, sizeof(Driver))
+    driver.seen_events = context_events(t.ctx)
     atomic_store_release_size(&t.self_, thread_self())
     thread_set_name(t.name)
-    # stopping is set before the notification, and a notification is sticky: whichever
-    # comes between this look and the wait makes the wait return.
+    # stopping is set before the notification, and a notification is sticky: one that comes
+    # between this look and the wait makes the wait return, or else it was another
+    # thread's iteration that accepted it, and the wait does not sleep either.
     # In a child that a callback forked this thread is the only one, and ends.
     while not atomic_load_seq_int(&t.stopping) and t.generation == fork_generation:
-        if iteration_run(t.ctx, -1, NULL, &out) < 0:
+        dispatch_begin(&driver.d, -1)
+        rc = iteration_run(t.ctx, -1, &driver, &out)
+        dispatch_end(&driver.d)
+        if rc < 0:
             wait_a_moment(t)
     return NULL
 

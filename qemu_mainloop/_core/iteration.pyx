@@ -64,7 +64,7 @@ cdef void take_number() noexcept nogil:
 # ---- beginning and ending
 
 cdef void begin(Iteration *it, Driver *driver) noexcept nogil:
-    it.lost_lock = False
+    it.lost_lock = it.eventful = False
     it.driver = driver
     if driver == NULL:
         it.d = &it.own
@@ -112,6 +112,14 @@ cdef void leave(AioContext *ctx, Iteration *it) noexcept nogil:
     global current
     current = it.outer
     ctx.depth -= 1
+    # Whoever iterates again and again looks at something of its own in between (the flag
+    # of stop(), a predicate).  What it waits for may have come to another thread's
+    # iteration after that look, or to one nested in its own before the sleep, and the
+    # notification with it: what counts such iterations outlasts them.
+    if it.eventful or ctx.depth == 0:
+        atomic_store_release_size(&ctx.events, ctx.events + 1)
+    if it.driver != NULL and it.driver.seen_events:
+        it.driver.seen_events = ctx.events
     if ctx.depth == 0:
         if dispatch_forked(it.d):
             fd_table_forget(&ctx.fds)
@@ -143,6 +151,7 @@ cdef int iteration_run(AioContext *ctx, int64_t timeout_ns, Driver *driver,
     n = 0 if dispatch_forked(it.d) else wait(ctx, &it, timeout_ns)
     if n >= 0 and not dispatch_forked(it.d) and not it.lost_lock:
         dispatch_all(ctx, &it, n, out)
+        it.eventful = it.eventful or out.progress or out.descriptors > 0
     leave(ctx, &it)
     return n if n < 0 else 0
 
@@ -178,6 +187,8 @@ cdef int wait(AioContext *ctx, Iteration *it, int64_t timeout_ns) noexcept nogil
         if ctx.fds.rebuilds != ctx.hosting.shown_rebuilds:
             hosting_show(&ctx.hosting)
         hosting_clear(&ctx.hosting)
+    if it.driver != NULL and it.driver.seen_events and it.driver.seen_events != ctx.events:
+        timeout_ns = 0
     if timeout_ns != 0:
         announce_sleep(ctx)
         timeout_ns = sleep_timeout_ns(ctx, timeout_ns)
@@ -186,7 +197,9 @@ cdef int wait(AioContext *ctx, Iteration *it, int64_t timeout_ns) noexcept nogil
     else:
         n = sleep_not(ctx, it)
     wakeup_end_sleep(&ctx.wakeup)
-    wakeup_accept(&ctx.wakeup)
+    if wakeup_is_notified(&ctx.wakeup):
+        it.eventful = True
+        wakeup_accept(&ctx.wakeup)
     return 0 if n == -EINTR else n
 
 
@@ -208,6 +221,7 @@ cdef void dispatch_all(AioContext *ctx, Iteration *it, int n, Outcome *out) noex
                 out.progress = True
     if dispatch_forked(it.d) or bh_queue_is_empty(&ctx.bhs):
         return
+    it.eventful = True
     if bh_run(&ctx.bhs, it.pass_, it.d):
         out.progress = True
 
@@ -221,6 +235,7 @@ cdef int iteration_run_bottom_halves(AioContext *ctx) noexcept nogil:
     ran = enter(ctx, &it)
     if ran < 0:
         return ran
+    it.eventful = not bh_queue_is_empty(&ctx.bhs)
     ran = bh_run(&ctx.bhs, it.pass_, it.d)
     leave(ctx, &it)
     return ran
@@ -232,7 +247,7 @@ cdef bint iteration_run_timers(AioContext *ctx, int clock) noexcept nogil:
     begin(&it, NULL)
     if enter(ctx, &it) < 0:
         return False
-    ran = timer_list_run(&ctx.timers.lists[clock], it.d)
+    ran = it.eventful = timer_list_run(&ctx.timers.lists[clock], it.d)
     leave(ctx, &it)
     return ran
 
@@ -276,6 +291,7 @@ cdef void iteration_dispatch_reports(AioContext *ctx, int n) noexcept nogil:
         return
     wakeup_end_sleep(&ctx.wakeup)
     wakeup_accept(&ctx.wakeup)
+    it.eventful = True
     fd_table_collect(&ctx.fds, n)
     fd_table_dispatch(&ctx.fds, it.d, &progress)
     leave(ctx, &it)

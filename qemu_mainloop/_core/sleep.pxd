@@ -13,6 +13,7 @@ cdef struct Iteration:
     uint64_t pass_
     uint64_t waits_after         # the last iteration begun before phase 2: nested ones included
     bint took_lock               # the iothread lock, for the call
+    bint eventful                # it called something, or accepted a notification
     bint work_came               # the last sleep ended, or was cut short, for it
     bint lost_lock               # and gave up waiting for it: nothing may be called
     Driver *driver

@@ -72,7 +72,7 @@ cdef int sleep_until(AioContext *ctx, Iteration *it, int64_t timeout_ns) noexcep
     cdef int64_t end_ns, trust_ns
     cdef int n
     if driver == NULL or not driver.looks_for_signals:
-        if driver != NULL and driver.before_sleep(driver):
+        if driver != NULL and driver.before_sleep != NULL and driver.before_sleep(driver):
             return kernel_wait(ctx, 0, NULL)
         return sleep_once(ctx, it, timeout_ns, NULL)
     end_ns = -1

@@ -1,4 +1,4 @@
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uintptr_t
 
 from qemu_mainloop._core.context cimport AioContext
 from qemu_mainloop._objects.callback cimport LoopCore
@@ -18,7 +18,8 @@ cdef class MainLoop(LoopCore):
     cdef int name_fdmon(self, object fdmon) except -1
     cdef object fdmon_name(self)
     cdef AioContext *pin(self) except NULL
-    cdef int iterate(self, int64_t timeout_ns) except -1
+    cdef uintptr_t events(self) noexcept
+    cdef int iterate(self, int64_t timeout_ns, uintptr_t seen_events) except -1
     cdef bint take_stop(self) noexcept
     cdef int check_waited(self, int rc) except -1
     cdef FdHandler remove_fd(self, int fd, int kind)

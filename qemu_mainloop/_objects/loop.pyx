@@ -2,12 +2,12 @@
 
 cimport cython
 from libc.errno cimport EBUSY, EINVAL
-from libc.stdint cimport INT64_MAX, int64_t
+from libc.stdint cimport INT64_MAX, int64_t, uintptr_t
 
 
 from qemu_mainloop._core.context cimport (
-    AioContext, ContextStats, Driver, context_claim, context_fdmon_name, context_fds,
-    context_fileno, context_is_hosted, context_is_polled, context_new, context_ref,
+    EVENTS_UNSEEN, AioContext, ContextStats, Driver, context_claim, context_events, context_fdmon_name,
+    context_fds, context_fileno, context_is_hosted, context_is_polled, context_new, context_ref,
     context_set_fdmon, context_set_poll_params, context_stats, context_unref, context_wakeup)
 from qemu_mainloop._core.bh cimport bh_cancel
 from qemu_mainloop._core.iteration cimport Outcome, iteration_run
@@ -137,7 +137,12 @@ cdef class MainLoop(LoopCore):
             context_ref(self.ctx)
             return self.ctx
 
-    cdef int iterate(self, int64_t timeout_ns) except -1:
+    cdef uintptr_t events(self) noexcept:
+        with cython.critical_section(self.guard):
+            return 0 if self.closed else context_events(self.ctx)
+
+    # seen_events: what the driver's begins with.
+    cdef int iterate(self, int64_t timeout_ns, uintptr_t seen_events) except -1:
         cdef AioContext *ctx
         cdef Frame frame
         cdef Outcome out
@@ -150,6 +155,7 @@ cdef class MainLoop(LoopCore):
             self.check_open()
             ctx = self.ctx
         frame_push(&frame)
+        frame.driver.seen_events = seen_events
         rc = iteration_run(ctx, timeout_ns, &frame.driver, &out)
         dispatch_end(&frame.driver.d)
         if NO_GIL:
@@ -177,7 +183,7 @@ cdef class MainLoop(LoopCore):
             Exception: the first one that a callback raised; KeyboardInterrupt and
                 SystemExit win over others, and the rest goes to sys.unraisablehook.
         """
-        return self.iterate(0 if nonblocking else -1)
+        return self.iterate(0 if nonblocking else -1, 0)
 
     cdef bint take_stop(self) noexcept:
         return atomic_load_seq_int(&self.stopping) and atomic_exchange_seq_int(&self.stopping, 0)
@@ -192,20 +198,21 @@ cdef class MainLoop(LoopCore):
         cdef AioContext *ctx
         cdef Frame frame
         cdef int rc = 0
-        self.check_open()
-        if self.take_stop():
-            self.iterate(0)
-            return
         # Between iterations the GIL stays as it is, held or not: it is taken when a Python
         # callback is due, and let go before a sleep.
         ctx = self.pin()
         frame_push(&frame)
         frame.driver.trust_ns = TRUST_NS
+        frame.driver.seen_events = context_events(ctx)
+        if atomic_load_seq_int(&self.stopping):
+            frame.driver.seen_events = EVENTS_UNSEEN         # the first one does not sleep
         iterate_until_stopped(ctx, &frame, &self.stopping, &rc)
         dispatch_end(&frame.driver.d)
         context_unref(ctx)
         # Also when an exception ends it: the stop of its last iteration was for this run.
-        self.take_stop()
+        # One that finds another thread's in progress leaves it its stop.
+        if rc != -EBUSY:
+            self.take_stop()
         frame_pop(&frame)
         self.check_waited(rc)
 
@@ -233,11 +240,15 @@ cdef class MainLoop(LoopCore):
         cdef int64_t end_ns = -1
         cdef int64_t left_ns = -1
         cdef bint was_looked = False
+        cdef uintptr_t seen_events
         self.check_open()
         check_callable(predicate, "predicate")
         if timeout_ns >= 0:
             end_ns = clock_monotonic_ns() + timeout_ns
-        while not predicate():
+        while True:
+            seen_events = self.events()
+            if predicate():
+                return True
             if end_ns >= 0:
                 left_ns = end_ns - clock_monotonic_ns()
                 if left_ns <= 0:
@@ -245,9 +256,8 @@ cdef class MainLoop(LoopCore):
                     if was_looked:
                         return False
                     left_ns = 0
-            self.iterate(left_ns)
+            self.iterate(left_ns, seen_events)
             was_looked = True
-        return True
 
     def notify(self):
         """Make the current or the next blocking wait return, once.
