@@ -19,6 +19,8 @@ LOST = "no wake-up was lost"
 LATE = "no notify returns over a sleeper"
 CYCLE = "acceptance cycle"
 NOT_RUN = "a run follows every schedule"
+IN_ORDER = "first come, first served"
+GRANT = "no grant is lost"
 
 GOOD = [
     ("notify.pml", "BLOCKING NOTIFIERS=2 ROUNDS=2", False),
@@ -34,8 +36,16 @@ GOOD = [
     ("bh.pml", "PRODUCERS=2", False),
     ("bh.pml", "PRODUCERS=2 WITH_CANCEL WITH_IDLE", False),
     ("bh.pml", "PRODUCERS=1 HANDLER SELF", False),
+    ("lock.pml", "SLEEPS", False),
+    ("lock.pml", "SLEEPS TIMES", False),
+    ("lock.pml", "SLEEPS ASKS", False),
+    ("lock.pml", "VISITORS=2", True),
+    ("lock.pml", "SLEEPS TIMES", True),
+    ("lock.pml", "ASKS", True),
 ]
 LARGE = [
+    ("lock.pml", "VISITORS=3 ROUNDS=1 SLEEPS TIMES", False),
+    ("lock.pml", "VISITORS=3 SLEEPS TIMES", True),
     ("bh.pml", "SHARED=2", False),
     ("bh.pml", "DELETES", False),
     ("bh.pml", "ONESHOT", False),
@@ -65,6 +75,13 @@ BROKEN = [
     ("bh.pml", "DELETE_AT_ONCE DELETES", False, "nobody touches a freed one"),
     ("bh.pml", "TOUCH_AFTER ONESHOT", False, "nobody touches a freed one"),
     ("bh.pml", "FORGET_LATER SELF PRODUCERS=1", False, NOT_RUN),
+    ("lock.pml", "BARGING", False, IN_ORDER),
+    ("lock.pml", "LEAVE_GRANTED TIMES", False, GRANT),
+    ("lock.pml", "TO_THE_AWAY ASKS", False, GRANT),
+    ("lock.pml", "NOBODY_AT_HOME ASKS", False, f"{GRANT}|{IN_ORDER}"),
+    ("lock.pml", "NOT_COUNTED", True, CYCLE),
+    ("lock.pml", "BLOCKING_ONLY", True, CYCLE),
+    ("lock.pml", "FLAG", True, CYCLE),
 ]
 
 
