@@ -6,9 +6,10 @@ from libc.stdint cimport INT64_MAX, int64_t, uintptr_t
 
 
 from qemu_mainloop._core.context cimport (
-    EVENTS_UNSEEN, AioContext, ContextStats, Driver, context_claim, context_events, context_fdmon_name,
-    context_fds, context_fileno, context_is_hosted, context_is_polled, context_new, context_ref,
-    context_set_fdmon, context_set_poll_params, context_stats, context_unref, context_wakeup)
+    EVENTS_UNSEEN, AioContext, ContextStats, Driver, context_claim, context_events,
+    context_fdmon_name, context_fds, context_fileno, context_is_hosted, context_is_polled,
+    context_new, context_ref, context_set_fdmon, context_set_poll_params, context_stats,
+    context_unref, context_wakeup)
 from qemu_mainloop._core.bh cimport bh_cancel
 from qemu_mainloop._core.iteration cimport Outcome, iteration_run
 from qemu_mainloop._core.dispatch cimport dispatch_attach, dispatch_end

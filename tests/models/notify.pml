@@ -31,13 +31,14 @@
  *
  * Left out on purpose, each of which has to fail:
  *   NO_W2 (A11)          the waker's fence between publishing and looking at notify_me
- *   NO_S2 (A11)          the loop's fence between announcing and looking
+ *   NO_S2 (A11)          the loop's fence between announcing and looking, and the lock there,
+ *                        which is one, too
  *   LOOK_FIRST (F12)     announcing before looking
  *   CLEAR_LAST (A3)      clearing notified before dispatching, not after
  *   SKIP_WRITE (A4)      the write when notified was set already
  *   STOLEN (A9)          the claim that keeps a second thread from accepting meanwhile
  *   MINE_ONLY            notify_me in notify_others: a signal handler before the sleep
- *   NO_HANDSHAKE (A14)   the lock that is taken between the claim and the sleep
+ *   NO_HANDSHAKE (A14)   the lock that is taken between announcing and looking
  *   HOST_NO_LOOK (A7)    hosting_sleep's look after announcing
  *   EMPTY_REPORT (A10)   work_came: an empty report ends the polling wait, too
  *   FOREIGN_LATE         announcing a foreign wait before looking and leaving
@@ -45,14 +46,15 @@
  * The lines that are modelled; the test finds each of them in the code:
  *= wakeup.pxd: if atomic_load_seq_int(&w.notify_me) and w.generation == fork_generation:
  *= wakeup.pxd: atomic_exchange_seq_int(&w.notified, 1)
- *= wakeup.pxd: if atomic_load_int(&w.hosted) or atomic_load_int(&w.notify_me) or not wakeup_is_mine(w):
+ *= wakeup.pxd: if (atomic_load_int(&w.hosted) or atomic_load_seq_int(&w.notify_me)
  *= wakeup.pxd: return poller == 0 or poller == thread_self()
  *= wakeup.pxd: atomic_exchange_seq_int(&w.notify_me, 1)       # S1, S2: pairs with wakeup_kick
  *= wakeup.pxd: atomic_store_int(&w.notify_me, 0)
  *= wakeup.pxd: return atomic_load_seq_int(&w.notified)
  *= wakeup.pxd: atomic_exchange_seq_int(&w.notified, 0)
  *= context.pxd: return atomic_cas_seq_size(&ctx.wakeup.poller, 0, thread_self())
- *= iteration.pyx: mutex_lock(&ctx.lock)
+ *= iteration.pyx: leaf_lock(&ctx.lock)
+ *= iteration.pyx: announce_sleep(ctx)
  *= iteration.pyx: wakeup_prepare_sleep(&ctx.wakeup)
  *= iteration.pyx: timeout_ns = sleep_timeout_ns(ctx, timeout_ns)
  *= iteration.pyx: wakeup_end_sleep(&ctx.wakeup)
@@ -167,11 +169,7 @@ inline notify_others(t, self)
 
 inline claim(t, name)
 {
-    d_step { mem[POLLER] == 0 -> drain(t); mem[POLLER] = name };
-#ifndef NO_HANDSHAKE
-    lock(t);
-    unlock(t)
-#endif
+    d_step { mem[POLLER] == 0 -> drain(t); mem[POLLER] = name }
 }
 
 inline leave(t) { store(t, POLLER, 0) }            /* a release */
@@ -182,6 +180,17 @@ inline prepare_sleep()
     store(0, ME, 1)
 #else
     exchange(0, ME, 1)
+#endif
+}
+
+/* announce_sleep: who changes something under the lock has done so before this, and the loop
+ * sees it; or does so later, and sees the announcement. */
+inline announce()
+{
+    prepare_sleep();
+#ifndef NO_HANDSHAKE
+    lock(0);
+    unlock(0)
 #endif
 }
 
@@ -278,9 +287,9 @@ proctype Loop() provided (!handling)
     ::  claim(0, 1);
 #ifdef LOOK_FIRST
         look();
-        prepare_sleep();
+        announce();
 #else
-        prepare_sleep();
+        announce();
         look();
 #endif
         kernel_wait();
@@ -294,7 +303,7 @@ proctype Loop() provided (!handling)
 #ifdef POLLING
     do
     ::  claim(0, 1);
-        prepare_sleep();
+        announce();
         look();
         if
         :: quick -> kernel_wait()
@@ -348,9 +357,7 @@ proctype Loop() provided (!handling)
         :: else
         fi;
 #else
-        prepare_sleep();
-        lock(0);                                   /* fd_table_apply */
-        unlock(0);
+        announce();
         look();
         leave(0);
         if

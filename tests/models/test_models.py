@@ -57,7 +57,7 @@ LARGE = [
 BROKEN = [
     ("notify.pml", "NO_W2 BLOCKING NOTIFIERS=1", False, f"{LOST}|{LATE}"),
     ("notify.pml", "NO_W2 BLOCKING NOTIFIERS=0 WITH_KICKER", False, LOST),
-    ("notify.pml", "NO_S2 BLOCKING NOTIFIERS=0 WITH_KICKER", False, LOST),
+    ("notify.pml", "NO_S2 NO_HANDSHAKE BLOCKING NOTIFIERS=0 WITH_KICKER", False, LOST),
     ("notify.pml", "LOOK_FIRST BLOCKING NOTIFIERS=0 WITH_KICKER", False, LOST),
     ("notify.pml", "CLEAR_LAST BLOCKING NOTIFIERS=1 ROUNDS=2", False, f"{LOST}|{LATE}"),
     ("notify.pml", "SKIP_WRITE BLOCKING NOTIFIERS=2", False, LATE),
