@@ -52,7 +52,7 @@ cdef struct FDMon:
     const uint32_t *bell
     uint32_t bell_quiet
     uintptr_t bell_thread
-    bint restless            # tend is to be called
+    int restless             # tend is to be called; atomic, a wait sets it without the lock
 
 cdef struct FDMonOps:
     const char *name

@@ -135,7 +135,7 @@ cdef int fd_table_verify(FdTable *t) noexcept nogil
 
 cdef inline int fd_table_apply(FdTable *t) noexcept nogil:
     # Pairs with the exchange in fd_table_open; the claim was a full fence.
-    if not atomic_load_seq_int(&t.unsettled) and not t.mon.restless:
+    if not atomic_load_seq_int(&t.unsettled) and not atomic_load_int(&t.mon.restless):
         return 0
     return fd_table_settle(t)
 

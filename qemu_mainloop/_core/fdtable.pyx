@@ -4,7 +4,7 @@ from libc.errno cimport EBADF, ENOMEM
 from libc.stdlib cimport realloc
 from libc.string cimport memset
 
-from qemu_mainloop._sys.atomic cimport atomic_exchange_seq_int, atomic_store_int
+from qemu_mainloop._sys.atomic cimport atomic_exchange_seq_int, atomic_load_int, atomic_store_int
 from qemu_mainloop._sys.clock cimport clock_monotonic_ns
 from qemu_mainloop._sys.leaflock cimport LeafLock, leaf_lock, leaf_unlock
 from qemu_mainloop._sys.posix cimport POLLIN, POLLOUT, fd_is_open
@@ -24,7 +24,7 @@ cdef void fd_table_open(FdTable *t) noexcept nogil:
 
 cdef void fd_table_shut(FdTable *t) noexcept nogil:
     atomic_store_int(&t.unsettled, t.changed != 0 or t.muted != 0 or t.must_rebuild
-                     or t.mon.restless or t.max_reports == 0)
+                     or atomic_load_int(&t.mon.restless) or t.max_reports == 0)
     leaf_unlock(t.lock)
 
 
@@ -177,7 +177,7 @@ cdef int fd_table_settle(FdTable *t) noexcept nogil:
         if t.must_rebuild:
             rebuild(t)
         rc = fd_table_apply_all(t)
-    if rc == 0 and t.mon.restless:
+    if rc == 0 and atomic_load_int(&t.mon.restless):
         rc = t.mon.ops.tend(&t.mon)
     fd_table_shut(t)
     return rc

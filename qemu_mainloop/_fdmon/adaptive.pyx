@@ -34,6 +34,7 @@ from qemu_mainloop._fdmon.pollset cimport (
 from qemu_mainloop._fdmon.quiet cimport (
     QuietRing, quiet_close, quiet_disarm, quiet_found_nothing, quiet_found_something,
     quiet_holds, quiet_init)
+from qemu_mainloop._sys.atomic cimport atomic_store_int
 from qemu_mainloop._sys.posix cimport POLLIN, poll_wait
 from qemu_mainloop._sys.thread cimport SignalMask
 
@@ -147,7 +148,7 @@ cdef int adaptive_tend(FDMon *mon) noexcept nogil:
     cdef int i = 1
     cdef int fd, events, rc
     cdef uint32_t tag
-    mon.restless = False
+    atomic_store_int(&mon.restless, 0)
     while i < a.hot.n:
         if a.hot.members[i].heat > 0 and not (a.hosted and a.hot.members[i].heat < REFUSED_HEAT):
             i += 1
@@ -213,7 +214,7 @@ cdef int report_hot(FDMon *mon, int found, FDReady *ready, int max) noexcept nog
         elif a.hot.members[i].heat < REFUSED_HEAT:
             a.hot.members[i].heat -= 1
             if a.hot.members[i].heat <= 0:
-                mon.restless = True
+                atomic_store_int(&mon.restless, 1)
     return reported
 
 
