@@ -1,4 +1,4 @@
-"""Many C threads schedule at once: nothing is lost."""
+"""Many C threads use the loop at once."""
 
 import pytest
 
@@ -10,3 +10,8 @@ def test_four_threads_schedule_while_handlers_come_and_go_and_nothing_is_lost(
     iterations, changes = producers.nothing_is_lost(schedules)
     assert iterations > 0
     assert changes > 0
+
+
+def test_four_threads_make_and_delete_what_the_loop_has(producers):
+    """None of them holds a lock: the books of a loop are for all threads (section 2)."""
+    assert producers.all_come_and_go(2_000) > 0

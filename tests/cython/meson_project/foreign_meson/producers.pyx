@@ -5,6 +5,8 @@ from posix.unistd cimport close
 
 from qemu_mainloop.main_loop cimport (
     QEMUBH, main_loop_wait, qemu_bh_delete, qemu_bh_new, qemu_bh_schedule, qemu_set_fd_handler)
+from qemu_mainloop.timer cimport (
+    QEMU_CLOCK_REALTIME, QEMUTimer, timer_free, timer_mod, timer_new_ns)
 
 cdef extern from "<pthread.h>" nogil:
     ctypedef unsigned long pthread_t
@@ -18,10 +20,12 @@ cdef extern from *:
     """
     static uint64_t get(uint64_t *p) { return __atomic_load_n(p, __ATOMIC_RELAXED); }
     static void put(uint64_t *p, uint64_t v) { __atomic_store_n(p, v, __ATOMIC_RELAXED); }
+    static void add(uint64_t *p, uint64_t v) { __atomic_fetch_add(p, v, __ATOMIC_RELAXED); }
     """
     # Relaxed on purpose: scheduling must publish what was written before it.
     uint64_t get(uint64_t *p) nogil
     void put(uint64_t *p, uint64_t v) nogil
+    void add(uint64_t *p, uint64_t v) nogil
 
 cdef enum:
     PRODUCERS = 4
@@ -39,6 +43,7 @@ cdef struct Producer:
 
 cdef Producer all[PRODUCERS]
 cdef uint64_t stop = 0
+cdef uint64_t gone = 0           # threads that are done
 
 
 cdef void receive(void *opaque) noexcept nogil:
@@ -114,3 +119,40 @@ def nothing_is_lost(uint64_t schedules):
                 qemu_bh_delete(all[i].channels[j].bh)
         close(fd)
     return iterations, <uintptr_t> changes
+
+
+cdef void *come_and_go(void *opaque) noexcept nogil:
+    cdef uint64_t i, rounds = <uintptr_t> opaque
+    cdef QEMUBH *bh
+    cdef QEMUTimer *timer
+    cdef int fd = eventfd(0, 0)
+    for i in range(rounds):
+        bh = qemu_bh_new(ignore, NULL)
+        timer = timer_new_ns(QEMU_CLOCK_REALTIME, ignore, NULL)
+        qemu_set_fd_handler(fd, ignore, NULL, NULL)
+        if i % 2:
+            qemu_bh_schedule(bh)
+            timer_mod(timer, 0)
+        qemu_bh_delete(bh)
+        timer_free(timer)
+        qemu_set_fd_handler(fd, NULL, NULL, NULL)
+    close(fd)
+    add(&gone, 1)
+    return NULL
+
+
+def all_come_and_go(uint64_t rounds):
+    """Four threads make and delete what the main loop has, while it runs."""
+    global gone
+    cdef pthread_t threads[PRODUCERS]
+    cdef uint64_t iterations = 0
+    with nogil:
+        gone = 0
+        for i in range(PRODUCERS):
+            pthread_create(&threads[i], NULL, come_and_go, <void *> <uintptr_t> rounds)
+        while get(&gone) < PRODUCERS:
+            main_loop_wait(True)
+            iterations += 1
+        for i in range(PRODUCERS):
+            pthread_join(threads[i], NULL)
+    return iterations
