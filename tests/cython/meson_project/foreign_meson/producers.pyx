@@ -150,7 +150,7 @@ def all_come_and_go(uint64_t rounds):
         gone = 0
         for i in range(PRODUCERS):
             pthread_create(&threads[i], NULL, come_and_go, <void *> <uintptr_t> rounds)
-        while get(&gone) < PRODUCERS:
+        while iterations == 0 or get(&gone) < PRODUCERS:
             main_loop_wait(True)
             iterations += 1
         for i in range(PRODUCERS):
