@@ -1,5 +1,6 @@
 """Notifications: sticky, coalesced, from callbacks and from other threads."""
 
+import os
 import threading
 
 import pytest
@@ -61,7 +62,7 @@ def test_notification_from_another_thread_ends_a_sleep(loop):
 
     def other():
         while sleeps(loop) == 0:
-            pass
+            os.sched_yield()
         loop.notify()
 
     thread = threading.Thread(target=other)
@@ -85,7 +86,7 @@ def test_registration_from_another_thread_wakes_a_sleeping_loop(loop, pipe, call
 
     def other():
         while sleeps(loop) == 0:
-            pass
+            os.sched_yield()
         loop.set_fd_handler(pipe[1], write=lambda: calls.append("write"))
 
     thread = threading.Thread(target=other)

@@ -1,5 +1,6 @@
 """Polling callbacks added and deleted, by themselves, by others, twice."""
 
+import os
 import threading
 import time
 import weakref
@@ -106,7 +107,7 @@ def test_callback_added_by_another_thread_is_asked_although_the_loop_slept(heade
 
     def other():
         while sleeps() == before:
-            pass
+            os.sched_yield()
         q.qemu_add_polling_cb(lambda o: calls.append(o) or 1, "asked")
 
     thread = threading.Thread(target=other)

@@ -69,7 +69,7 @@ def test_object_signalled_by_another_thread_ends_a_sleep(header, events, calls):
 
     def other():
         while header.info()["sleeps"] == before:
-            pass
+            os.sched_yield()
         os.eventfd_write(events[0], 1)
 
     thread = threading.Thread(target=other)

@@ -4,6 +4,7 @@ A thread that had polled it was over, and the system had given its name to the n
 """
 
 import ctypes
+import os
 import threading
 
 import pytest
@@ -49,7 +50,7 @@ def barrier_in_a_thread(loop):
     waiter.start()
     name = waiter.ident
     while loop.info()["bottom_halves"] == before and not answers:
-        pass
+        os.sched_yield()
     while not answers:
         loop.wait(True)
     waiter.join()

@@ -5,6 +5,7 @@ and wait() of a process with threads slept, or polled, again: for ever.  And an 
 taken for one to run at once.
 """
 
+import os
 import threading
 
 import pytest
@@ -26,7 +27,7 @@ def when_it_sleeps(loop, call):
 
     def run():
         while loop.info()["sleeps"] == sleeps:
-            pass
+            os.sched_yield()
         call()
 
     thread = threading.Thread(target=run)
