@@ -43,8 +43,10 @@ def failed_assertion(model, defines, work, timeout):
                     work, timeout)
     line = re.search(rf"{model.name}:(\d+), Error: assertion violated", output)
     assert line, output
-    text = (work / model.name).read_text().splitlines()[int(line[1]) - 1]
-    return re.search(r"/\* (.*) \*/", text)[1]
+    # Sometimes spin names the end of the step that the assertion is in.
+    text = (work / model.name).read_text().splitlines()[:int(line[1])]
+    last = next(line for line in reversed(text) if "assert(" in line)
+    return re.search(r"/\* (.*) \*/", last)[1]
 
 
 @pytest.fixture
