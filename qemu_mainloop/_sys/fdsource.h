@@ -15,7 +15,9 @@
 #include <sys/types.h>
 #include <unistd.h>
 
-#ifdef __linux__
+#include "qemu_mainloop/_sys/system.h"
+
+#ifdef QML_LINUX
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>

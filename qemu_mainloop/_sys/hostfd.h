@@ -6,7 +6,9 @@
 
 #include <errno.h>
 
-#ifdef __linux__
+#include "qemu_mainloop/_sys/system.h"
+
+#ifdef QML_LINUX
 #include <string.h>
 #include <sys/epoll.h>
 

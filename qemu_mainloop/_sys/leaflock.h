@@ -21,7 +21,9 @@
 
 #include <stdint.h>
 
-#ifdef __linux__
+#include "qemu_mainloop/_sys/system.h"
+
+#ifdef QML_LINUX
 
 #include <linux/futex.h>
 #include <sys/syscall.h>

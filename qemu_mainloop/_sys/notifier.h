@@ -9,7 +9,9 @@
 #include <fcntl.h>
 #include <stdint.h>
 #include <unistd.h>
-#ifdef __linux__
+
+#include "qemu_mainloop/_sys/system.h"
+#ifdef QML_LINUX
 #include <sys/eventfd.h>
 #endif
 
@@ -22,7 +24,7 @@ static inline int notifier_open_pipe(Notifier *n)
 {
     int fds[2];
 
-#ifdef __linux__
+#if defined(QML_LINUX) || defined(__FreeBSD__)
     if (pipe2(fds, O_NONBLOCK | O_CLOEXEC) < 0) {
         return -errno;
     }
@@ -44,7 +46,7 @@ static inline int notifier_open_pipe(Notifier *n)
 
 static inline int notifier_open(Notifier *n)
 {
-#ifdef __linux__
+#ifdef QML_LINUX
     n->read_fd = n->write_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (n->read_fd >= 0) {
         return 0;

@@ -13,6 +13,17 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "qemu_mainloop/_sys/system.h"
+#if defined(__APPLE__) || defined(QML_LIKE_BSD)
+#include "qemu_mainloop/_sys/selectpoll.h"
+#define QML_POLL_BY_SELECT 1
+#endif
+#ifdef __FreeBSD__
+/* Hidden from programs that ask for POSIX of before 2024, which Python's headers do. */
+int ppoll(struct pollfd *, nfds_t, const struct timespec *__restrict,
+          const sigset_t *__restrict);
+#endif
+
 typedef struct pollfd PollFd;
 
 static inline int fd_is_open(int fd)
@@ -36,33 +47,19 @@ static inline struct timespec *timeout_to_timespec(int64_t timeout_ns,
 static inline int poll_wait(PollFd *fds, unsigned n, int64_t timeout_ns,
                             const sigset_t *mask)
 {
+    struct timespec ts;
+#ifdef QML_POLL_BY_SELECT
+    return poll_by_select(fds, n, timeout_to_timespec(timeout_ns, &ts), mask);
+#else
     int rc;
 
     if (timeout_ns == 0 && !mask) {
         rc = poll(fds, n, 0);
     } else {
-#ifdef __APPLE__
-        sigset_t before;
-        int ms = timeout_ns < 0 ? -1
-               : timeout_ns > (int64_t)2000000000 * 1000000 ? 2000000000
-               : (int)((timeout_ns + 999999) / 1000000);
-
-        if (mask) {
-            pthread_sigmask(SIG_SETMASK, mask, &before);
-        }
-        rc = poll(fds, n, ms);
-        if (mask) {
-            int saved = errno;
-            pthread_sigmask(SIG_SETMASK, &before, NULL);
-            errno = saved;
-        }
-#else
-        struct timespec ts;
-
         rc = ppoll(fds, n, timeout_to_timespec(timeout_ns, &ts), mask);
-#endif
     }
     return rc < 0 ? -errno : rc;
+#endif
 }
 
 /* The number fd names the file of fresh from here on, or nothing changed; fresh is closed. */
@@ -71,14 +68,14 @@ static inline int fd_replace(int fd, int fresh)
     int rc;
 
     do {
-#ifdef __linux__
+#ifdef QML_LINUX
         rc = dup3(fresh, fd, O_CLOEXEC);
 #else
         rc = dup2(fresh, fd);
 #endif
     } while (rc < 0 && (errno == EINTR || errno == EBUSY));
     rc = rc < 0 ? -errno : 0;
-#ifndef __linux__
+#ifndef QML_LINUX
     if (rc == 0) {
         fcntl(fd, F_SETFD, FD_CLOEXEC);
     }
@@ -95,7 +92,7 @@ static inline int fd_poll_now(int fd, int events)
     p.fd = fd;
     p.events = (short)events;
     p.revents = 0;
-    return poll(&p, 1, 0) > 0 ? p.revents : 0;
+    return poll_wait(&p, 1, 0, NULL) > 0 ? p.revents : 0;
 }
 
 /* 0: the child runs; 1: it has exited and waits to be collected; -ECHILD. */

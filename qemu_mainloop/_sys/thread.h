@@ -9,6 +9,9 @@
 #include <signal.h>
 #include <stdint.h>
 #include <time.h>
+#ifdef __FreeBSD__
+#include <pthread_np.h>
+#endif
 
 typedef pthread_mutex_t Mutex;
 typedef pthread_cond_t Cond;
@@ -140,7 +143,11 @@ static inline void thread_join(Thread t)
 
 static inline void thread_set_name(const char *name)
 {
-#ifdef __linux__
+#if defined(__APPLE__)
+    pthread_setname_np(name);
+#elif defined(__FreeBSD__)
+    pthread_set_name_np(pthread_self(), name);
+#elif defined(__linux__)
     char buf[16];
     int i;
 
