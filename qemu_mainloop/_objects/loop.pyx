@@ -463,11 +463,17 @@ cdef class MainLoop(LoopCore):
                 raise
 
     def _remove_polling_callback(self, func, opaque):
-        for entry in list(self.polling):
-            # What == runs may have removed it: then the next one that fits goes.
-            if entry[0] == func and entry[1] is opaque and self.take_polling(entry):
-                (<FdHandler> entry[2]).detach()
-                return
+        # What == runs, or another thread, may remove one that fits: then the next goes, which
+        # may have been added since the list was read.
+        cdef bint missed = True
+        while missed:
+            missed = False
+            for entry in list(self.polling):
+                if entry[0] == func and entry[1] is opaque:
+                    if self.take_polling(entry):
+                        (<FdHandler> entry[2]).detach()
+                        return
+                    missed = True
 
     cdef bint take_polling(self, tuple entry) except -1:
         cdef Py_ssize_t i

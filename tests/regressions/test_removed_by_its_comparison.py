@@ -1,5 +1,6 @@
 """qemu_del_polling_cb() compares functions with ==, which may run anything: what it removed
-meanwhile made the wrong polling callback go, or raised IndexError."""
+meanwhile made the wrong polling callback go, or raised IndexError; and one that was added
+meanwhile in the place of the only one that fits was left."""
 
 import qemu_mainloop as q
 
@@ -43,4 +44,18 @@ def test_a_comparison_that_removes_itself(main_loop):
     q.qemu_del_polling_cb(one, None)
     main_loop.wait(True)
     assert calls == []
+    assert main_loop.info()["polling_callbacks"] == 0
+
+
+def test_a_comparison_that_replaces_itself(main_loop):
+    """As another thread may, at the same instant."""
+    one = Picky([], "one")
+    q.qemu_add_polling_cb(one, None)
+
+    def replace():
+        q.qemu_del_polling_cb(one, None)
+        q.qemu_add_polling_cb(one, None)
+
+    one.on_comparison = replace
+    q.qemu_del_polling_cb(one, None)
     assert main_loop.info()["polling_callbacks"] == 0
