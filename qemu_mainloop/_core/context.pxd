@@ -85,6 +85,8 @@ cdef struct AioContext "AioContext":
     int generation               # of forks: whose kernel objects these are
     uintptr_t last_poller        # the last iteration's iteration_thread_number; 0: none yet
     uintptr_t events             # counted: what a caller may have to see, see leave()
+    uintptr_t eventful_in        # the thread that knows of them all, as last_poller
+    uintptr_t foreign_waiter     # the thread that waits elsewhere for this loop; 0: none
     int depth                    # iterations of this context on the stack
     uint64_t pass_               # the number of the last iteration begun
     const char *named_fdmon      # NULL: the best there is

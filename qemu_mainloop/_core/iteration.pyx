@@ -5,7 +5,7 @@ from libc.stdint cimport uintptr_t
 
 from qemu_mainloop._core.bh cimport bh_queue_is_empty, bh_run, bh_timeout_ns
 from qemu_mainloop._core.clock cimport CLOCKS, HOST, NEVER_NS, REALTIME, VIRTUAL
-from qemu_mainloop._core.context cimport context_claim, context_restart
+from qemu_mainloop._core.context cimport EVENTS_UNSEEN, context_claim, context_restart
 from qemu_mainloop._core.dispatch cimport (
     dispatch_begin, dispatch_end, dispatch_forked)
 from qemu_mainloop._core.fdtable cimport fd_table_apply
@@ -79,6 +79,10 @@ cdef void end(Iteration *it) noexcept nogil:
         dispatch_end(it.d)
 
 
+cdef inline bint driver_counts(Iteration *it) noexcept nogil:
+    return it.driver != NULL and it.driver.seen_events
+
+
 cdef int enter(AioContext *ctx, Iteration *it) noexcept nogil:
     global current
     cdef int rc
@@ -100,12 +104,26 @@ cdef int enter(AioContext *ctx, Iteration *it) noexcept nogil:
     if number == 0:
         take_number()
     atomic_store_release_size(&ctx.last_poller, number)
+    if driver_counts(it):
+        it.seen_events = it.driver.seen_events
+    elif ctx.eventful_in == number or ctx.eventful_in == 0:
+        it.seen_events = ctx.events
+    else:
+        it.seen_events = EVENTS_UNSEEN
     it.took_lock = ctx.iothread_lock != NULL and not lock_is_mine(ctx.iothread_lock)
     if it.took_lock and not sleep_take_lock(ctx, it, True):
         it.took_lock = False
         leave(ctx, it)
         return -EINTR
     return 0
+
+
+# The wait of iteration_prepare_foreign_wait begins, or goes on: another thread has iterated
+# meanwhile, which ended its announcement, and may have taken what was to end it.
+cdef void announce_foreign_wait(AioContext *ctx, Iteration *it) noexcept nogil:
+    announce_sleep(ctx)
+    if it.eventful or wakeup_is_notified(&ctx.wakeup) or bh_timeout_ns(&ctx.bhs) == 0:
+        notifier_set(&ctx.wakeup.notifier)
 
 
 cdef void leave(AioContext *ctx, Iteration *it) noexcept nogil:
@@ -118,7 +136,9 @@ cdef void leave(AioContext *ctx, Iteration *it) noexcept nogil:
     # notification with it: what counts such iterations outlasts them.
     if it.eventful or ctx.depth == 0:
         atomic_store_release_size(&ctx.events, ctx.events + 1)
-    if it.driver != NULL and it.driver.seen_events:
+    if it.eventful:
+        ctx.eventful_in = number
+    if driver_counts(it):
         it.driver.seen_events = ctx.events
     if ctx.depth == 0:
         if dispatch_forked(it.d):
@@ -127,6 +147,8 @@ cdef void leave(AioContext *ctx, Iteration *it) noexcept nogil:
             fd_table_sweep(&ctx.fds)
         if atomic_load_int(&ctx.wakeup.hosted) and ctx.generation == fork_generation:
             hosting_sleep(&ctx.hosting)
+        if ctx.foreign_waiter:
+            announce_foreign_wait(ctx, it)
         atomic_store_release_size(&ctx.wakeup.poller, 0)
     if it.took_lock:
         lock_release(ctx.iothread_lock)
@@ -187,8 +209,11 @@ cdef int wait(AioContext *ctx, Iteration *it, int64_t timeout_ns) noexcept nogil
         if ctx.fds.rebuilds != ctx.hosting.shown_rebuilds:
             hosting_show(&ctx.hosting)
         hosting_clear(&ctx.hosting)
-    if it.driver != NULL and it.driver.seen_events and it.driver.seen_events != ctx.events:
+    if it.seen_events != ctx.events:
         timeout_ns = 0
+        ctx.eventful_in = number
+    if ctx.foreign_waiter == number:
+        ctx.foreign_waiter = 0               # it waits here now
     if timeout_ns != 0:
         announce_sleep(ctx)
         timeout_ns = sleep_timeout_ns(ctx, timeout_ns)
@@ -267,20 +292,18 @@ cdef int64_t iteration_foreign_timeout_ns(AioContext *ctx) noexcept nogil:
 
 cdef void iteration_prepare_foreign_wait(AioContext *ctx) noexcept nogil:
     cdef Iteration it
-    cdef bint wakes
     begin(&it, NULL)
     if enter(ctx, &it) < 0:
         return
     fd_table_ask(&ctx.fds, it.d)
-    # Asleep until iteration_dispatch_reports; what came before wakes the wait at once.
-    # Announced before it is applied and before the claim is given up: what others change
-    # is applied, or they find the announcement (see wakeup_is_mine).
+    ctx.foreign_waiter = 0
+    # Asleep until iteration_dispatch_reports.  Announced before it is applied and before the
+    # claim is given up: what others change is applied, or they find the announcement (see
+    # wakeup_is_mine).
     announce_sleep(ctx)
     fd_table_apply(&ctx.fds)
-    wakes = wakeup_is_notified(&ctx.wakeup) or bh_timeout_ns(&ctx.bhs) == 0
-    leave(ctx, &it)
-    if wakes:
-        notifier_set(&ctx.wakeup.notifier)
+    ctx.foreign_waiter = number
+    leave(ctx, &it)                          # and there what came before wakes it at once
 
 
 cdef void iteration_dispatch_reports(AioContext *ctx, int n) noexcept nogil:
@@ -289,6 +312,7 @@ cdef void iteration_dispatch_reports(AioContext *ctx, int n) noexcept nogil:
     begin(&it, NULL)
     if enter(ctx, &it) < 0:
         return
+    ctx.foreign_waiter = 0
     wakeup_end_sleep(&ctx.wakeup)
     wakeup_accept(&ctx.wakeup)
     it.eventful = True

@@ -1,6 +1,6 @@
 # Phases 3 and 4 of an iteration: how long to wait, and waiting.
 
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport int64_t, uint64_t, uintptr_t
 
 from qemu_mainloop._core.context cimport AioContext, Driver
 from qemu_mainloop._core.dispatch cimport Dispatch
@@ -12,6 +12,7 @@ cdef struct Iteration:
     AioContext *outer            # what this thread was in an iteration of
     uint64_t pass_
     uint64_t waits_after         # the last iteration begun before phase 2: nested ones included
+    uintptr_t seen_events        # what the caller knew of ctx.events; one behind does not sleep
     bint took_lock               # the iothread lock, for the call
     bint eventful                # it called something, or accepted a notification
     bint work_came               # the last sleep ended, or was cut short, for it

@@ -67,7 +67,8 @@ cdef int64_t now_ns() noexcept nogil:
 
 cdef void look(void *opaque) noexcept nogil:
     cdef Bench *b = <Bench *> opaque
-    if get(&b.seen) == b.watched:
+    # Also if the bark itself would have it go on: long after its end there is nobody to see.
+    if get(&b.seen) == b.watched or now_ns() > b.end_ns + WATCHDOG_NS // 2:
         put(&b.stuck, 1)
     b.watched = get(&b.seen)
     timer_mod_ns(b.watchdog, now_ns() + WATCHDOG_NS)

@@ -60,7 +60,7 @@
  *= iteration.pyx: wakeup_end_sleep(&ctx.wakeup)
  *= iteration.pyx: wakeup_accept(&ctx.wakeup)
  *= iteration.pyx: atomic_store_release_size(&ctx.wakeup.poller, 0)
- *= iteration.pyx: wakes = wakeup_is_notified(&ctx.wakeup) or bh_timeout_ns(&ctx.bhs) == 0
+ *= iteration.pyx: if it.eventful or wakeup_is_notified(&ctx.wakeup) or bh_timeout_ns(&ctx.bhs) == 0:
  *= sleep.pyx: if wakeup_is_notified(&ctx.wakeup) or ctx.fds.ready_first != NULL:
  *= sleep.pyx: it.work_came = memory_ns >= 0            # the kernel may have nothing to say
  *= hosting.pyx: if bh_ns == 0 or wakeup_is_notified(h.wakeup) or has_hidden(h):
@@ -359,11 +359,11 @@ proctype Loop() provided (!handling)
 #else
         announce();
         look();
-        leave(0);
         if
         :: quick -> eventfd = true
         :: else
         fi;
+        leave(0);
 #endif
         kernel_wait();                             /* select */
         claim(0, 1);                               /* qemu_iohandler_poll, qemu_bh_poll */
