@@ -8,16 +8,9 @@ from qemu_mainloop._core.iteration cimport (
 from qemu_mainloop._core.fdtable cimport FdTable, fd_table_wants
 from qemu_mainloop._core.mainloop cimport main_context
 from qemu_mainloop._sys.posix cimport POLLIN, POLLOUT
+from qemu_mainloop._sys.posix cimport fd_fits_set as fits
 
 cdef extern from *:
-    """
-    #ifndef _WIN32
-    #define QML_FITS(fd) ((fd) < FD_SETSIZE)
-    #else
-    #define QML_FITS(fd) 1
-    #endif
-    """
-    bint fits "QML_FITS"(int fd) noexcept nogil
     void fd_add "FD_SET"(int fd, fd_set *set) noexcept nogil
     bint fd_has "FD_ISSET"(int fd, fd_set *set) noexcept nogil
 

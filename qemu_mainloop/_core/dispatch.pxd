@@ -25,6 +25,7 @@ cdef struct RuntimeOps:
     void (*enter)(Dispatch *d) noexcept nogil    # take it
     void (*leave)(Dispatch *d) noexcept nogil    # let it go
     void (*breathe)(Dispatch *d) noexcept nogil  # let others have a turn, if it is time
+    void *interrupt          # Windows: an event that is set when it gets a signal; or NULL
 
 ctypedef void (*AnyFunction)() noexcept nogil
 

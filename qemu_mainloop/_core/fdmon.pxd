@@ -27,6 +27,9 @@
 #   warm      fd was reported in several waits running: it may be watched in another way,
 #             one that is cheaper for such a one.  Called by the polling thread with the
 #             lock held.  NULL: there is one way only.
+#   taken     Where a wait uses up what it finds (WAIT_CONSUMES): what was reported of fd,
+#             which is no socket, is being dispatched; until then each wait reports it anew.
+#             Called by the polling thread without the lock.  NULL elsewhere.
 #   tend      Called likewise before a wait after the fdmon has set `restless`, which
 #             it clears.  NULL, if it never does.
 #
@@ -67,6 +70,7 @@ cdef struct FDMonOps:
     int (*rebuild)(FDMon *mon) noexcept nogil
     void (*warm)(FDMon *mon, int fd, uint32_t tag, int events) noexcept nogil
     int (*tend)(FDMon *mon) noexcept nogil
+    void (*taken)(FDMon *mon, int fd) noexcept nogil
 
 # At import time; ops lives as long as the process.
 cdef void fdmon_register(const FDMonOps *ops) noexcept nogil

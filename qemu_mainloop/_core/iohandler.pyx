@@ -8,9 +8,9 @@ from qemu_mainloop._core.dispatch cimport (
     AnyFunction, dispatch_forked, dispatch_switch, runtime_owns)
 from qemu_mainloop._core.fdmon cimport FDReady
 from qemu_mainloop._core.fdtable cimport (
-    FD_INTERNAL, FD_NOTIFIER, FD_WAIT_OBJECT, FdSlot, fd_table_apply_all, fd_table_apply_one,
-    fd_table_bury, fd_table_grow, fd_table_has_hidden, fd_table_mute, fd_table_note,
-    fd_table_open, fd_table_revive, fd_table_shut)
+    FD_HANDLER, FD_INTERNAL, FD_NOTIFIER, FD_WAIT_OBJECT, FdSlot, fd_table_apply_all,
+    fd_table_apply_one, fd_table_bury, fd_table_grow, fd_table_has_hidden, fd_table_mute,
+    fd_table_note, fd_table_open, fd_table_revive, fd_table_shut)
 from qemu_mainloop._core.fork cimport fork_generation
 from qemu_mainloop._core.wakeup cimport wakeup_is_mine, wakeup_notify_others
 from qemu_mainloop._sys.atomic cimport (
@@ -18,7 +18,8 @@ from qemu_mainloop._sys.atomic cimport (
     atomic_load_acquire_size, atomic_store_int, atomic_store_ptr)
 from qemu_mainloop._sys.leaflock cimport leaf_lock, leaf_unlock
 from qemu_mainloop._sys.notifier cimport notifier_clear
-from qemu_mainloop._sys.posix cimport POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, fd_is_open
+from qemu_mainloop._sys.posix cimport (
+    POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, WAIT_CONSUMES, fd_is_open, fd_may_have_handler)
 
 cdef enum:
     # A handler that was called this often is verified: its descriptor may have been
@@ -129,7 +130,7 @@ cdef int add(FdTable *t, int fd, FdHandler *h) noexcept nogil:
     cdef FdSlot *slot = &t.slots[fd] if fd < t.size else NULL
     if slot == NULL or slot.handler == NULL or slot.is_dead:
         # Before the table grows: the kernel's numbers are bounded, the caller's are not.
-        if not fd_is_open(fd):
+        if not fd_is_open(fd) or (h.kind == FD_HANDLER and not fd_may_have_handler(fd)):
             return -EBADF
     if slot == NULL:
         if fd_table_grow(t, fd) < 0:
@@ -363,6 +364,8 @@ cdef int fd_table_dispatch(FdTable *t, Dispatch *d, bint *progress) noexcept nog
                 mute(t, h)
             continue
         progress[0] = True
+        if WAIT_CONSUMES and h.kind != FD_HANDLER:
+            t.mon.ops.taken(&t.mon, h.fd)
         if h.kind <= FD_WAIT_OBJECT:
             descriptors += 1
         if reads:

@@ -5,7 +5,8 @@ from libc.errno cimport EINTR
 from qemu_mainloop._core.bh cimport bh_queue_is_empty, bh_timeout_ns
 from qemu_mainloop._core.clock cimport CLOCKS, HOST, NEVER_NS
 from qemu_mainloop._core.context cimport BusyPolling
-from qemu_mainloop._core.dispatch cimport dispatch_attach, dispatch_detach, dispatch_forked
+from qemu_mainloop._core.dispatch cimport (
+    dispatch_attach, dispatch_detach, dispatch_forked, runtime)
 from qemu_mainloop._core.fdtable cimport FD_INTERNAL, fd_table_timeout_ns
 from qemu_mainloop._core.iohandler cimport fd_table_set
 from qemu_mainloop._core.lock cimport (
@@ -17,7 +18,8 @@ from qemu_mainloop._sys.atomic cimport atomic_load_i64, atomic_store_i64, cpu_re
 from qemu_mainloop._sys.clock cimport clock_monotonic_ns
 from qemu_mainloop._sys.fdsource cimport wall_clock_watch_arm, wall_clock_watch_open
 from qemu_mainloop._sys.posix cimport close
-from qemu_mainloop._sys.thread cimport signal_mask_block_all, signal_mask_restore
+from qemu_mainloop._sys.thread cimport (
+    signal_mask_block_all, signal_mask_interrupt, signal_mask_restore)
 
 cdef enum:
     # The wall clock is looked at so often when there is no way to be told of a change.
@@ -103,6 +105,7 @@ cdef int sleep_guarded(AioContext *ctx, Iteration *it, int64_t timeout_ns) noexc
     cdef bint stays_awake
     dispatch_attach(it.d)
     signal_mask_block_all(&it.mask)
+    signal_mask_interrupt(&it.mask, runtime.interrupt)
     stays_awake = it.driver.before_sleep(it.driver)
     if it.driver.trust_ns:
         it.driver.asked_ns = clock_monotonic_ns()

@@ -50,6 +50,13 @@ cdef extern from *:
         return now && now == PyGILState_GetThisThreadState();
     #endif
     }
+    /* Set when Ctrl-C has come; Python's own sleeps wait for it, too. */
+    #ifdef _WIN32
+    PyAPI_FUNC(void *) _PyOS_SigintEvent(void);
+    #define qml_interrupt() _PyOS_SigintEvent()
+    #else
+    #define qml_interrupt() NULL
+    #endif
     #if defined(_MSC_VER)
     static __declspec(thread) void *qml_frame;
     #else
@@ -57,6 +64,7 @@ cdef extern from *:
     #endif
     """
     int qml_attached() noexcept nogil
+    void *qml_interrupt() noexcept nogil
     void *top_frame "qml_frame"
 
 cdef enum:
@@ -333,6 +341,7 @@ ops.attached = gil_attached
 ops.enter = gil_enter
 ops.leave = gil_leave
 ops.breathe = gil_breathe
+ops.interrupt = qml_interrupt()
 runtime_register(ops)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -5,9 +5,10 @@ import os
 
 cimport cython
 from cpython.ref cimport Py_DECREF
-from libc.stdint cimport uintptr_t
+from libc.stdint cimport uint32_t, uintptr_t
 
 from qemu_mainloop._core.child cimport child_watch
+from qemu_mainloop._sys.posix cimport STATUS_IS_EXIT_CODE, pid_t
 from qemu_mainloop._core.context cimport (
     context_children, context_fds, context_is_hosted, context_polling)
 from qemu_mainloop._core.dispatch cimport AnyFunction, runtime_register_callback
@@ -103,11 +104,18 @@ cdef int on_poll(void *opaque) noexcept:
     return on_can_read(opaque)
 
 
-cdef void on_child(void *opaque, int pid, int status) noexcept nogil:
+cdef void on_child(void *opaque, pid_t pid, int status) noexcept nogil:
     # Called by the core's own C callback, so the GIL is to be taken here.
     with gil:
-        child_exited(<Cell> opaque, pid, status)
+        child_exited(<Cell> opaque, <int> pid, status)
         Py_DECREF(<Cell> opaque)
+
+
+cdef object returncode(int status):
+    # As subprocess has it.
+    if STATUS_IS_EXIT_CODE:
+        return <uint32_t> status
+    return os.waitstatus_to_exitcode(status) if status >= 0 else None
 
 
 cdef void child_exited(Cell cell, int pid, int status) noexcept:
@@ -124,7 +132,7 @@ cdef void child_exited(Cell cell, int pid, int status) noexcept:
     if callback is None:
         return
     try:
-        callback(pid, os.waitstatus_to_exitcode(status) if status >= 0 else None)
+        callback(pid, returncode(status))
     except BaseException as e:
         park(e, callback)
 

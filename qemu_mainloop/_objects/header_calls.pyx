@@ -6,17 +6,9 @@ from libc.stdint cimport uint32_t
 from qemu_mainloop cimport iohandler, main_loop
 from qemu_mainloop._objects.callback cimport (
     Frame, check, descriptor_of, frame_pop, frame_push, integer)
+from qemu_mainloop._sys.posix cimport fd_fits_set
 
 cdef extern from *:
-    """
-    #ifdef _WIN32
-    #include <winsock2.h>
-    #else
-    #include <sys/select.h>
-    #endif
-    #define QML_SET_SIZE FD_SETSIZE
-    """
-    int SET_SIZE "QML_SET_SIZE"
     void fd_zero "FD_ZERO"(iohandler.fd_set *s)
     void fd_add "FD_SET"(int fd, iohandler.fd_set *s)
     bint fd_has "FD_ISSET"(int fd, iohandler.fd_set *s)
@@ -42,7 +34,7 @@ cdef int fill_set(iohandler.fd_set *to, object members) except -1:
     fd_zero(to)
     for member in members:
         fd = descriptor_of(member)
-        if fd >= SET_SIZE:
+        if not fd_fits_set(fd):
             raise ValueError(f"descriptor {fd} does not fit an fd_set")
         fd_add(fd, to)
     return 0

@@ -10,6 +10,10 @@
 #ifndef QEMU_MAINLOOP_SYS_ATOMIC_H
 #define QEMU_MAINLOOP_SYS_ATOMIC_H
 
+#ifdef _WIN32
+#include "qemu_mainloop/_sys/windows/atomic.h"
+#else
+
 #include <stdint.h>
 
 #define QML_ATOMIC(suffix, type)                                             \
@@ -80,4 +84,5 @@ static inline void cpu_relax(void)
 #endif
 }
 
+#endif
 #endif

@@ -4,6 +4,10 @@
 #ifndef QEMU_MAINLOOP_SYS_CLOCK_H
 #define QEMU_MAINLOOP_SYS_CLOCK_H
 
+#ifdef _WIN32
+#include "qemu_mainloop/_sys/windows/clock.h"
+#else
+
 #include <stdint.h>
 #include <time.h>
 
@@ -40,4 +44,5 @@ static inline int64_t clock_wall_ns(void)
     return clock_read_ns(CLOCK_REALTIME);
 }
 
+#endif
 #endif

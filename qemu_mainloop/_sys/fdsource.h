@@ -7,6 +7,10 @@
 #ifndef QEMU_MAINLOOP_SYS_FDSOURCE_H
 #define QEMU_MAINLOOP_SYS_FDSOURCE_H
 
+#ifdef _WIN32
+#include "qemu_mainloop/_sys/windows/fdsource.h"
+#else
+
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -16,6 +20,10 @@
 #include <unistd.h>
 
 #include "qemu_mainloop/_sys/system.h"
+
+typedef sigset_t SignalSet;
+typedef siginfo_t SignalInfo;
+typedef struct sigaction SignalAction;
 
 #ifdef QML_LINUX
 #include <sys/signalfd.h>
@@ -239,4 +247,5 @@ static inline void signal_trap_restore(int signo, const struct sigaction *before
     sigaction(signo, before, NULL);
 }
 
+#endif
 #endif

@@ -6,11 +6,11 @@ from qemu_mainloop._sys.posix cimport pid_t
 
 
 cdef extern from "qemu_mainloop/_sys/fdsource.h" nogil:
-    ctypedef struct SignalSet "sigset_t":
+    ctypedef struct SignalSet:
         pass
-    ctypedef struct SignalInfo "siginfo_t":
+    ctypedef struct SignalInfo:
         pass
-    ctypedef struct SignalAction "struct sigaction":
+    ctypedef struct SignalAction:
         pass
     enum: SIGNAL_COUNT "NSIG"
 

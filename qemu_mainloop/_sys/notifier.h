@@ -5,6 +5,10 @@
 #ifndef QEMU_MAINLOOP_SYS_NOTIFIER_H
 #define QEMU_MAINLOOP_SYS_NOTIFIER_H
 
+#ifdef _WIN32
+#include "qemu_mainloop/_sys/windows/notifier.h"
+#else
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
@@ -92,4 +96,5 @@ static inline void notifier_clear(const Notifier *n)
     } while (got == (ssize_t)sizeof buf || (got < 0 && errno == EINTR));
 }
 
+#endif
 #endif

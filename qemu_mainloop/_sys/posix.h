@@ -4,11 +4,16 @@
 #ifndef QEMU_MAINLOOP_SYS_POSIX_H
 #define QEMU_MAINLOOP_SYS_POSIX_H
 
+#ifdef _WIN32
+#include "qemu_mainloop/_sys/windows/descriptor.h"
+#else
+
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdint.h>
+#include <sys/select.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -26,10 +31,30 @@ int ppoll(struct pollfd *, nfds_t, const struct timespec *__restrict,
 
 typedef struct pollfd PollFd;
 
+#define QML_WAIT_CONSUMES 0
+#define QML_STATUS_IS_EXIT_CODE 0
+
 static inline int fd_is_open(int fd)
 {
     /* Any other error says nothing about the number. */
     return fcntl(fd, F_GETFD) >= 0 || errno != EBADF;
+}
+
+/* Any descriptor may have an fd handler; a closed one is refused elsewhere. */
+static inline int fd_may_have_handler(int fd)
+{
+    (void)fd;
+    return 1;
+}
+
+static inline int fd_fits_set(int fd)
+{
+    return fd < FD_SETSIZE;
+}
+
+static inline int fd_close(int fd)
+{
+    return close(fd);
 }
 
 static inline struct timespec *timeout_to_timespec(int64_t timeout_ns,
@@ -120,4 +145,5 @@ static inline int child_collect(pid_t pid, int *status)
     return got < 0 ? -errno : got > 0;
 }
 
+#endif
 #endif

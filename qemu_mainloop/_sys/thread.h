@@ -4,6 +4,10 @@
 #ifndef QEMU_MAINLOOP_SYS_THREAD_H
 #define QEMU_MAINLOOP_SYS_THREAD_H
 
+#ifdef _WIN32
+#include "qemu_mainloop/_sys/windows/thread.h"
+#else
+
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -119,6 +123,13 @@ static inline void signal_mask_block_all(SignalMask *before)
     pthread_sigmask(SIG_BLOCK, &all, before);
 }
 
+/* Where there are no masks: what ends a wait instead. */
+static inline void signal_mask_interrupt(SignalMask *mask, void *event)
+{
+    (void)mask;
+    (void)event;
+}
+
 static inline void signal_mask_restore(const SignalMask *mask)
 {
     pthread_sigmask(SIG_SETMASK, mask, NULL);
@@ -178,4 +189,5 @@ static inline int process_at_fork(void (*prepare)(void), void (*parent)(void),
     return -pthread_atfork(prepare, parent, child);
 }
 
+#endif
 #endif

@@ -32,6 +32,8 @@ cdef extern from "qemu_mainloop/_sys/thread.h" nogil:
 
     # All but the signals that report a fault of the thread's own instructions.
     void signal_mask_block_all(SignalMask *before)
+    # Windows, which has no masks: this event ends a wait that has the mask.
+    void signal_mask_interrupt(SignalMask *mask, void *event)
     void signal_mask_restore(const SignalMask *mask)
 
     bint process_has_threads()
