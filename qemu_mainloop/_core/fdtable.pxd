@@ -95,6 +95,9 @@ cdef enum:
     # How long a descriptor is left alone that reports only what nobody asked for (it
     # has hung up, and only its writability is watched): no spin, and no loss.
     MUTE_NS = 10000000
+    # Waits in a row with a report that fits no registration, before the kernel's set is
+    # made anew.
+    STALE_WAITS = 3
 
 cdef void fd_table_init(FdTable *t, LeafLock *lock, Wakeup *wakeup) noexcept nogil
 
@@ -118,6 +121,10 @@ cdef int fd_table_apply_one(FdTable *t, int fd) noexcept nogil
 cdef int fd_table_apply_all(FdTable *t) noexcept nogil
 # The kernel has been told nothing yet (a new fdmon, a fork): note everything.
 cdef void fd_table_restart(FdTable *t) noexcept nogil
+# An entry that outlived its number, which the kernel cannot be told to forget.  Not one that
+# was removed meanwhile: it does not come again.
+cdef bint fd_table_is_stale(const FdTable *t, const FDReady *r) noexcept nogil
+cdef void fd_table_rebuild_later(FdTable *t) noexcept nogil
 # Hosted: something is ready, or may be, that shows in no descriptor.
 cdef bint fd_table_has_hidden(FdTable *t) noexcept nogil
 

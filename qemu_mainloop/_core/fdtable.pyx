@@ -215,6 +215,19 @@ cdef void fd_table_restart(FdTable *t) noexcept nogil:
             fd_table_note(t, fd)
 
 
+cdef bint fd_table_is_stale(const FdTable *t, const FDReady *r) noexcept nogil:
+    cdef const FdSlot *slot
+    if r.fd < 0 or r.fd >= t.size:
+        return False
+    slot = &t.slots[r.fd]
+    return (r.tag != slot.kernel_tag or slot.kernel_events == 0) and not slot.changed
+
+
+cdef void fd_table_rebuild_later(FdTable *t) noexcept nogil:
+    t.must_rebuild = True
+    atomic_store_int(&t.unsettled, 1)
+
+
 cdef int64_t fd_table_timeout_ns(FdTable *t) noexcept nogil:
     return MUTE_NS if t.muted else -1
 

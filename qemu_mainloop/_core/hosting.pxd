@@ -21,6 +21,7 @@ cdef struct Hosting:
     int timer_fd
     int shown_fd                 # the fdmon's or the mirror's, as a member of fd
     int shown_rebuilds           # of the table, when it became one
+    int stale_looks              # in a row, at a mirror with an entry that fits no registration
     int64_t idle_until_ns        # when idle bottom halves or muted descriptors are due
     Mutex lock                   # makes computing and setting the time one step
     FdTable *fds

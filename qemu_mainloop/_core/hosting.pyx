@@ -3,7 +3,9 @@
 from qemu_mainloop._core.bh cimport bh_timeout_ns
 from qemu_mainloop._core.fork cimport fork_generation
 from qemu_mainloop._core.fdmon cimport fdmon_close, fdmon_find, fdmon_open
-from qemu_mainloop._core.fdtable cimport fd_table_restart, fd_table_timeout_ns
+from qemu_mainloop._core.fdtable cimport (
+    STALE_WAITS, fd_table_is_stale, fd_table_rebuild_later, fd_table_restart,
+    fd_table_timeout_ns)
 from qemu_mainloop._core.clock cimport CLOCKS
 from qemu_mainloop._core.timer cimport timer_list_deadline_ns
 from qemu_mainloop._core.wakeup cimport wakeup_is_notified, wakeup_prepare_sleep
@@ -118,8 +120,24 @@ cdef void hosting_rearm(void *hosting) noexcept nogil:
 cdef void hosting_clear(Hosting *h) noexcept nogil:
     timerfd_clear(h.timer_fd)
     if h.fds.mirror.ops != NULL:
-        # Nothing is taken from it but the news of entries that outlived their number.
-        h.fds.mirror.ops.wait(&h.fds.mirror, 0, NULL, h.fds.reports, h.fds.max_reports)
+        look_at_mirror(h)
+
+
+cdef void look_at_mirror(Hosting *h) noexcept nogil:
+    # Nothing is taken from it but the news of entries that outlived their number: poll(2)
+    # has none, and so does not tell.
+    cdef FdTable *t = h.fds
+    cdef bint stale = False
+    cdef int i
+    cdef int n = t.mirror.ops.wait(&t.mirror, 0, NULL, t.reports, t.max_reports)
+    leaf_lock(t.lock)
+    for i in range(n):
+        stale = stale or fd_table_is_stale(t, &t.reports[i])
+    h.stale_looks = h.stale_looks + 1 if stale else 0
+    if h.stale_looks >= STALE_WAITS:
+        h.stale_looks = 0
+        fd_table_rebuild_later(t)
+    leaf_unlock(t.lock)
 
 
 cdef void hosting_sleep(Hosting *h) noexcept nogil:

@@ -8,9 +8,10 @@ from qemu_mainloop._core.dispatch cimport (
     AnyFunction, dispatch_forked, dispatch_switch, runtime_owns)
 from qemu_mainloop._core.fdmon cimport FDReady
 from qemu_mainloop._core.fdtable cimport (
-    FD_HANDLER, FD_INTERNAL, FD_NOTIFIER, FD_WAIT_OBJECT, FdSlot, fd_table_apply_all,
-    fd_table_apply_one, fd_table_bury, fd_table_grow, fd_table_has_hidden, fd_table_mute,
-    fd_table_note, fd_table_open, fd_table_revive, fd_table_shut)
+    FD_HANDLER, FD_INTERNAL, FD_NOTIFIER, FD_WAIT_OBJECT, STALE_WAITS, FdSlot,
+    fd_table_apply_all, fd_table_apply_one, fd_table_bury, fd_table_grow, fd_table_has_hidden,
+    fd_table_is_stale, fd_table_mute, fd_table_note, fd_table_open, fd_table_rebuild_later,
+    fd_table_revive, fd_table_shut)
 from qemu_mainloop._core.fork cimport fork_generation
 from qemu_mainloop._core.wakeup cimport wakeup_is_mine, wakeup_notify_others
 from qemu_mainloop._sys.atomic cimport (
@@ -25,9 +26,6 @@ cdef enum:
     # A handler that was called this often is verified: its descriptor may have been
     # closed while a duplicate keeps the file, and the kernel's entry, alive.
     VERIFY_CALLS = 8
-    # Waits in a row with a report that fits no registration, before the kernel's set is
-    # made anew.
-    STALE_WAITS = 3
 
 
 # ---- registering
@@ -269,13 +267,8 @@ cdef void fd_table_collect(FdTable *t, int n) noexcept nogil:
     t.stale_waits = t.stale_waits + 1 if stale else 0
     if t.stale_waits >= STALE_WAITS:
         t.stale_waits = 0
-        rebuild_later(t)
+        fd_table_rebuild_later(t)
     leaf_unlock(t.lock)
-
-
-cdef void rebuild_later(FdTable *t) noexcept nogil:
-    t.must_rebuild = True
-    atomic_store_int(&t.unsettled, 1)
 
 
 # h was reported so often: it may have been closed while a duplicate keeps the file; else it
@@ -285,7 +278,7 @@ cdef bint verify(FdTable *t, FdHandler *h) noexcept nogil:
     h.calls = 0
     if not fd_is_open(h.fd):
         fd_table_bury(t, h.fd)
-        rebuild_later(t)
+        fd_table_rebuild_later(t)
         return False
     if in_a_row and t.mon.ops.warm != NULL:
         t.mon.ops.warm(&t.mon, h.fd, h.tag, t.slots[h.fd].kernel_events)
@@ -301,9 +294,7 @@ cdef bint collect_one(FdTable *t, const FDReady *r) noexcept nogil:
     slot = &t.slots[r.fd]
     h = slot.handler
     if r.tag != slot.kernel_tag or slot.kernel_events == 0:
-        # An entry that outlived its number, which the kernel cannot be told to forget;
-        # or one that was removed while we waited, which does not come again.
-        return not slot.changed
+        return fd_table_is_stale(t, r)
     if h == NULL or h.tag != r.tag:
         return False                     # replaced while we waited: applied next time
     if h.kind == FD_NOTIFIER:

@@ -1,5 +1,6 @@
 """fileno(): the host is told of every change outside wait(), whoever makes it."""
 
+import fcntl
 import os
 import select
 import signal
@@ -250,4 +251,24 @@ def test_nothing_is_lost_under_load(host, what):
     host.serve(lambda: seen == [rounds] * threads)
     for producer in producers:
         producer.join()
+    host.settle()
+
+
+def test_a_closed_descriptor_whose_file_lives_on_is_forgotten(host, pipe, other_pipe):
+    """The kernel's set is made anew: the host hears of the new one, and of the old one no more."""
+    calls, got = [], []
+    number = fcntl.fcntl(pipe[0], fcntl.F_DUPFD_CLOEXEC, 200)
+    host.loop.set_fd_handler(number, lambda: calls.append(1))
+    os.write(pipe[1], b"x")
+    host.serve(lambda: calls)
+    os.close(number)
+    for _ in range(40):
+        host.loop.wait(True)
+    assert len(calls) <= 9
+    host.settle()
+    host.loop.set_fd_handler(other_pipe[0], lambda: got.append(os.read(other_pipe[0], 1)))
+    host.settle()
+    os.write(other_pipe[1], b"y")
+    assert host.is_readable()
+    host.serve(lambda: got)
     host.settle()
