@@ -1,5 +1,6 @@
 """The stopped virtual clock moved by hand: deadline by deadline, and what may refuse it."""
 
+import gc
 import threading
 
 import pytest
@@ -125,3 +126,38 @@ def test_step_leaves_descriptors_and_bottom_halves_alone(loop, pipe, noted, call
     noted("t", 1)
     q.clock_step(1)
     assert calls == [("t", 1)]
+
+
+def test_step_goes_on_to_the_next_deadline_behind_one_armed_for_the_past(
+        loop, noted, calls, virtual, base):
+    """What a callback arms for the past runs at the next instant, which is another timer's."""
+    past = noted("past", 1000)
+    setter = loop.timer_new(lambda: past.mod_ns(base + 5), Clock.VIRTUAL)
+    setter.mod_ns(base + 10)
+    for name, after_ns in (("third", 40), ("second", 30)):
+        noted(name, after_ns)
+    q.clock_step(100)
+    assert calls == [("past", 30), ("second", 30), ("third", 40)]
+    assert virtual() == base + 100
+
+
+def test_a_destructor_steps_the_clock_while_its_loop_goes(virtual, base, pipe):
+    """The loop is on its way out: its timers are not run any more, and the clock moves."""
+    ran, stepped = [], []
+
+    class Callback:
+        def __call__(self):
+            raise AssertionError("nothing came")
+
+        def __del__(self):
+            stepped.append(q.clock_step(10))
+
+    def use_a_loop():
+        loop = q.MainLoop()
+        loop.set_fd_handler(pipe[0], Callback())
+        loop.timer_new(lambda: ran.append(1), Clock.VIRTUAL).mod_ns(base + 5)
+
+    use_a_loop()
+    gc.collect()
+    assert stepped == [base + 10]
+    assert ran in ([], [1])

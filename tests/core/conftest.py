@@ -4,6 +4,7 @@ The .pxd files and the C headers are the checkout's, the modules that the probes
 are those of the installed package.
 """
 
+import ctypes
 import importlib
 import os
 import shutil
@@ -73,3 +74,18 @@ probe_fdmon = probe_module("probe_fdmon")
 probe_lock = probe_module("probe_lock")
 probe_timer = probe_module("probe_timer")
 probe_wakeup = probe_module("probe_wakeup")
+
+
+def _c_function(module, name, result, *arguments):
+    capsule = importlib.import_module(f"qemu_mainloop.{module}").__pyx_capi__[name]
+    name_of = ctypes.pythonapi.PyCapsule_GetName
+    name_of.restype, name_of.argtypes = ctypes.c_char_p, [ctypes.py_object]
+    pointer_of = ctypes.pythonapi.PyCapsule_GetPointer
+    pointer_of.restype, pointer_of.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
+    return ctypes.CFUNCTYPE(result, *arguments)(pointer_of(capsule, name_of(capsule)))
+
+
+@pytest.fixture(scope="session")
+def c_function():
+    """c_function(module, name, result, *arguments): a C function, to be called without the GIL."""
+    return _c_function

@@ -167,3 +167,29 @@ def test_a_forked_child_queues_anew(lock, askers):
     first = askers("first", order, fork)
     first.join(20)
     assert first.rc == 0 and order == ["first"]
+
+
+def test_who_holds_it_after_asking_is_told_so(lock, askers):
+    """What is asked may take the very lock, as a Python signal handler does: it keeps it."""
+    came, go_on = threading.Event(), threading.Event()
+
+    def take_it():
+        came.set()
+        assert go_on.wait(20)
+        assert lock.acquire() == 0
+        return False
+
+    done = []
+
+    def acquire():
+        done.append(lock.acquire_asking(take_it))
+        done.append(lock.is_mine())
+        lock.release()
+
+    thread = threading.Thread(target=acquire)
+    thread.start()
+    assert came.wait(20)
+    lock.release()
+    go_on.set()
+    thread.join(20)
+    assert done == [-errno.EDEADLK, True]
