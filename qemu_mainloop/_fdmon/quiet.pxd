@@ -34,6 +34,8 @@ cdef struct QuietRing:
 
 cdef void quiet_init(QuietRing *q) noexcept nogil
 cdef void quiet_close(QuietRing *q) noexcept nogil
+# Whoever closes a ring says so.
+cdef void quiet_note_closing() noexcept nogil
 # A ring of this process was closed, and the kernel may not be done with it.
 cdef bint quiet_closed_lately() noexcept nogil
 # A look at fd found nothing: arms the ring if it is time.

@@ -28,9 +28,13 @@ cdef int64_t closed_at_ns = 0
 cdef int64_t CLOSING_NS = 5000000000
 
 
+cdef void quiet_note_closing() noexcept nogil:
+    atomic_store_i64(&closed_at_ns, clock_monotonic_coarse_ns())
+
+
 cdef void quiet_close(QuietRing *q) noexcept nogil:
     if q.ring.fd >= 0:
-        atomic_store_i64(&closed_at_ns, clock_monotonic_coarse_ns())
+        quiet_note_closing()
     ring_close(&q.ring)
     q.armed = False
 

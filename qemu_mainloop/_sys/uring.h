@@ -1,6 +1,6 @@
 /*
  * uring.h - an io_uring(7) by bare system calls: no library to depend on, and just what
- * a poll loop needs of it.  Only the polling thread may use a ring.
+ * a poll loop needs of it.  Only the polling thread may use a ring, where not said otherwise.
  */
 #ifndef QEMU_MAINLOOP_SYS_URING_H
 #define QEMU_MAINLOOP_SYS_URING_H
@@ -18,12 +18,13 @@
  * headers are older than it.
  */
 enum {
-    RING_SYS_SETUP = 425, RING_SYS_ENTER = 426,
+    RING_SYS_SETUP = 425, RING_SYS_ENTER = 426, RING_SYS_REGISTER = 427,
     RING_OFF_RINGS = 0, RING_OFF_SQES = 0x10000000,
     RING_FEATURES = 1 << 0 | 1 << 1 | 1 << 8,   /* SINGLE_MMAP, NODROP, EXT_ARG */
     RING_GETEVENTS = 1 << 0, RING_EXT_ARG = 1 << 3,
     RING_OVERFLOWN = 1 << 1,
     RING_POLL_ADD = 6, RING_POLL_REMOVE = 7,
+    RING_SYNC_CANCEL = 24,                      /* Linux 6.0 */
 };
 
 typedef struct RingRequest {
@@ -58,6 +59,14 @@ struct ring_wait {
     uint64_t mask;
     uint32_t mask_size, unused;
     uint64_t timeout;
+};
+
+struct ring_cancellation {
+    uint64_t data;
+    int32_t fd;
+    uint32_t flags;
+    int64_t sec, nsec;          /* how long it may take */
+    uint64_t unused[4];
 };
 
 typedef struct Ring {
@@ -143,6 +152,12 @@ static inline int ring_open(Ring *r, unsigned entries)
     return 0;
 }
 
+/* Completions that did not fit are in the kernel's hands: enter to get them. */
+static inline int ring_has_overflown(const Ring *r)
+{
+    return (__atomic_load_n(r->sq_flags, __ATOMIC_RELAXED) & RING_OVERFLOWN) != 0;
+}
+
 /*
  * Tells the kernel of what is queued and waits for `wanted` completions, at most
  * timeout_ns (< 0: without end), with `mask` in force if there is one.  How many requests
@@ -153,7 +168,7 @@ static inline int ring_enter(Ring *r, unsigned wanted, int64_t timeout_ns,
 {
     struct { int64_t sec, nsec; } ts;
     struct ring_wait arg;
-    unsigned flags = wanted ? RING_GETEVENTS : 0;
+    unsigned flags = wanted || ring_has_overflown(r) ? RING_GETEVENTS : 0;
     int rc;
 
     if (wanted && (timeout_ns >= 0 || mask)) {
@@ -229,17 +244,24 @@ static inline int ring_poll_remove(Ring *r, uint64_t target, uint64_t data)
     return 0;
 }
 
+/*
+ * Any thread, also while another one is in ring_enter: ends the request that carries
+ * `target`, which completes with -ECANCELED.  0; negative errno: there is none that can be.
+ */
+static inline int ring_cancel(const Ring *r, uint64_t target)
+{
+    struct ring_cancellation c;
+
+    memset(&c, 0, sizeof c);
+    c.data = target;
+    return syscall(RING_SYS_REGISTER, r->fd, RING_SYNC_CANCEL, &c, 1) < 0 ? -errno : 0;
+}
+
 /* Completions that no call has taken yet. */
 static inline uint32_t ring_ready(const Ring *r)
 {
     /* Pairs with the kernel's release of the tail. */
     return __atomic_load_n(r->cq_tail, __ATOMIC_ACQUIRE) - *r->cq_head;
-}
-
-/* Completions that did not fit are in the kernel's hands: enter to get them. */
-static inline int ring_has_overflown(const Ring *r)
-{
-    return (__atomic_load_n(r->sq_flags, __ATOMIC_RELAXED) & RING_OVERFLOWN) != 0;
 }
 
 /* Takes the oldest; false: there is none. */

@@ -22,6 +22,7 @@ cdef extern from "qemu_mainloop/_sys/uring.h" nogil:
     int ring_enter(Ring *r, unsigned wanted, int64_t timeout_ns, const SignalMask *mask)
     int ring_poll_add(Ring *r, int fd, unsigned events, uint64_t data)
     int ring_poll_remove(Ring *r, uint64_t target, uint64_t data)
+    int ring_cancel(const Ring *r, uint64_t target)
     uint32_t ring_ready(const Ring *r)
     bint ring_has_overflown(const Ring *r)
     bint ring_take(Ring *r, RingResult *out)

@@ -65,6 +65,8 @@ EXCEPTIONS = {
     ("be_hosted", "epoll_ctl_add"): "either",
     ("be_hosted", "timerfd_create"): "refused",
     ("be_hosted", "timerfd_settime"): "either",
+    **{(act, call): "either" for call in ("io_uring_setup", "mmap")
+       for act in ("make_a_loop_by_name", "change_the_fdmon", "be_hosted")},
 }
 
 # What no error can come from: pure, or given valid arguments only.  (signalfd, sigaction

@@ -170,7 +170,7 @@ def changed_unpolled(bytes fdmon, int n):
         aio_poll(ctx, True)
         aio_context_unref(ctx)
         close(fds[0])
-    return after - before, runs
+    return <int64_t> after - <int64_t> before, runs
 
 
 # ---- polling callbacks
@@ -264,7 +264,7 @@ def left_behind(int n):
         leave_things(10)
         before = mallinfo2().uordblks
         leave_things(n)
-    return mallinfo2().uordblks - before
+    return <int64_t> mallinfo2().uordblks - <int64_t> before
 
 
 cdef int64_t stop = 0
