@@ -96,6 +96,9 @@ cdef struct AioContext "AioContext":
     Counters counters
     ForkMember fork_member
 
+# What a new one's poll_max_ns is.  A variable for the tests' sake, as in _fdmon/adaptive.pxd.
+cdef int64_t first_poll_max_ns
+
 # 0 or negative errno; lock is the iothread lock or NULL.
 cdef int context_new(AioContext **ctx, FifoLock *iothread_lock) noexcept nogil
 cdef void context_ref(AioContext *ctx) noexcept nogil

@@ -66,6 +66,7 @@ cdef int context_new(AioContext **out, FifoLock *iothread_lock) noexcept nogil:
     ctx.wall_watch_fd = -1
     ctx.generation = ctx.wakeup.generation = fork_generation
     ctx.busy.grow = 2
+    ctx.busy.max_ns = ctx.busy.now_ns = first_poll_max_ns
     bh_queue_init(&ctx.bhs, &ctx.wakeup)
     fd_table_init(&ctx.fds, &ctx.lock, &ctx.wakeup)
     rc = open_kernel_objects(ctx)

@@ -18,8 +18,8 @@
 # While another loop hosts the context all of it must show in one descriptor: then there
 # is no hot set and no ring, but for what epoll refuses.
 #
-# What it costs: a look at each hot member in each wait, and up to NEWCOMERS idle ones in
-# the first FRESH_HEAT waits after they came.
+# What it costs: a look at each hot member in each wait, and up to `newcomers` idle ones in
+# the first `fresh_heat` waits after they came.
 
 from libc.errno cimport EAGAIN, ENOMEM
 from libc.stdint cimport int64_t, uint32_t
@@ -38,10 +38,11 @@ from qemu_mainloop._sys.atomic cimport atomic_store_int
 from qemu_mainloop._sys.posix cimport POLLIN, poll_wait
 from qemu_mainloop._sys.thread cimport SignalMask
 
+newcomers = 512              # no more than so many begin in the hot set
+fresh_heat = 16              # idle waits before a new one goes to epoll, which costs 700 ns
+warm_heat = 32               # the same for one that came from there
+
 cdef enum:
-    NEWCOMERS = 512          # no more than so many begin in the hot set
-    FRESH_HEAT = 16          # idle waits before a new one goes to epoll, which costs 700 ns
-    WARM_HEAT = 32           # the same for one that came from there
     MOST_HEAT = 64
     HEAT_OF_A_REPORT = 3     # so it stays if it is ready in one wait of four
     REFUSED_HEAT = 1 << 30   # epoll does not take it
@@ -117,8 +118,8 @@ cdef int adaptive_update(FDMon *mon, int fd, uint32_t tag, int now, int wanted) 
         if now:
             epollset_remove(&a.cold, fd)
         return 0
-    if now == 0 and a.hot.n <= NEWCOMERS and not a.hosted:
-        if heat_up(mon, fd, tag, wanted, FRESH_HEAT) == 0:
+    if now == 0 and a.hot.n <= newcomers and not a.hosted:
+        if heat_up(mon, fd, tag, wanted, fresh_heat) == 0:
             return 0
     return put_cold(mon, fd, tag, wanted, now != 0)
 
@@ -133,12 +134,12 @@ cdef int adaptive_detach(FDMon *mon, int fd) noexcept nogil:
 
 cdef void adaptive_warm(FDMon *mon, int fd, uint32_t tag, int events) noexcept nogil:
     cdef Adaptive *a = <Adaptive *> mon.state
-    if a.hosted or pollset_has(&a.hot, fd):
+    if a.hosted or warm_heat == 0 or pollset_has(&a.hot, fd):
         return
     # If the entry has outlived its number nothing can take it out: leave it be.
     if epollset_remove(&a.cold, fd) < 0:
         return
-    if heat_up(mon, fd, tag, events, WARM_HEAT) < 0:
+    if heat_up(mon, fd, tag, events, warm_heat) < 0:
         epollset_put(&a.cold, fd, tag, events, False)
 
 

@@ -32,6 +32,9 @@ cdef struct QuietRing:
     int idle                 # looks in a row that found nothing
     int patience
 
+# What a new one begins with.  A variable, so that the tests can have it armed at once, or never.
+cdef int first_patience
+
 cdef void quiet_init(QuietRing *q) noexcept nogil
 cdef void quiet_close(QuietRing *q) noexcept nogil
 # Whoever closes a ring says so.

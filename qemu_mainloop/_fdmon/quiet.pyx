@@ -16,11 +16,17 @@ cdef enum:
     MOST_PATIENCE = 4096
 
 
+first_patience = QUIET_PATIENCE
+
+
 cdef void quiet_init(QuietRing *q) noexcept nogil:
     memset(q, 0, sizeof(QuietRing))
     # Refused, or not there: do without.  Here and not when it is first of use: a loop has
     # all its descriptors from the beginning.
-    q.patience = QUIET_PATIENCE if ring_open(&q.ring, ENTRIES) == 0 else QUIET_NEVER
+    q.patience = first_patience
+    if q.patience == QUIET_NEVER or ring_open(&q.ring, ENTRIES) < 0:
+        q.patience = QUIET_NEVER
+        q.ring.fd = -1                   # nothing is opened, nothing is to be closed
 
 
 cdef int64_t closed_at_ns = 0
