@@ -14,6 +14,7 @@ PY_BENCH = os.path.join(HERE, "python", "pybench.py")
 FD = {"C1", "C2", "C2e", "C3", "C3e", "C4", "C8"}
 DEFERRAL = {"C5a", "C5b", "C6pp", "C6tp"}
 ALL = FD | DEFERRAL | {"C7", "C7w"}
+GATES = {"C9"}                       # only QEMU's loop has them
 
 # The modules whose capsules loops/qemu_mainloop.c takes its functions from.
 OURS = ("qemu_mainloop.main_loop", "qemu_mainloop.aio", "qemu_mainloop.timer")
@@ -59,9 +60,10 @@ CONTESTANTS = {
     "proto-both": c_loop("proto", "both", groups=FD | DEFERRAL),
     "proto-both-spin": c_loop("proto", "both-spin", groups=FD | DEFERRAL),
     # the package under test
-    "qemu_mainloop": cython_loop(OURS, "qemu_mainloop"),
-    "qemu_mainloop-epoll": cython_loop(OURS, "qemu_mainloop", "epoll"),
-    "qemu_mainloop-poll": cython_loop(OURS, "qemu_mainloop", "poll", groups=FD),
+    "qemu_mainloop": cython_loop(OURS, "qemu_mainloop", groups=ALL | GATES),
+    "qemu_mainloop-epoll": cython_loop(OURS, "qemu_mainloop", "epoll", groups=ALL | GATES),
+    "qemu_mainloop-poll": cython_loop(OURS, "qemu_mainloop", "poll", groups=FD | GATES),
+    "qemu_mainloop-io_uring": cython_loop(OURS, "qemu_mainloop", "io_uring", groups=FD | GATES),
     "qemu_mainloop-spin": cython_loop(OURS, "qemu_mainloop", "spin", groups=DEFERRAL),
 }
 

@@ -49,8 +49,37 @@ def figure(group, title, panels):
     return fig
 
 
+# An iteration with N descriptors: group, title, is a cell per descriptor?
+SCALING = (("C1", "registered and idle", False), ("C3", "ready", True),
+           ("C9", "asked by can_read first, and idle", False))
+
+
+def scaling(cells, folder, pick):
+    """What an iteration costs by the number of descriptors: a panel a kind, a line a loop."""
+    fig, axes = plt.subplots(len(SCALING), figsize=(7, 9), layout="constrained")
+    for ax, (wanted, title, each) in zip(axes, SCALING, strict=True):
+        lines = {}
+        for group, label, cell, metric in columns():
+            for name in names_in(group, cells) if group == wanted else ():
+                value = value_of(cells, (group, cell, name), metric, pick)
+                if value is not None and not is_probe(name):
+                    n = int(label.removeprefix("N="))
+                    lines.setdefault(name, []).append((n, value * n if each else value))
+        for name, points in lines.items():
+            xs, ys = zip(*sorted(points), strict=True)
+            style = "-" if is_ours(name) else "--" if name.startswith("bare") else ":"
+            ax.plot(xs, ys, style, marker=".", linewidth=1, label=name)
+        if lines:
+            ax.set(xscale="log", yscale="log", title=title, ylabel="ns per iteration")
+            ax.legend(fontsize=6, ncols=3)
+    axes[-1].set_xlabel("descriptors")
+    fig.savefig(os.path.join(folder, "scaling.svg"), metadata={"Date": None})
+    plt.close(fig)
+
+
 def draw(cells, folder, pick):
     os.makedirs(folder, exist_ok=True)
+    scaling(cells, folder, pick)
     groups = {}
     for group, label, cell, metric in columns():
         bars = [(name, value) for name in names_in(group, cells)

@@ -4,7 +4,7 @@
 ROWS = {
     "C1": ("idle iteration, N idle eventfds (ns per iteration)", "c1",
            [(f"N={n}", {"n": n}, "iteration")
-            for n in (1, 100, 1000, 10000)], False),
+            for n in (1, 10, 100, 1000, 10000)], False),
     "C2": ("one of N fds always ready (ns per iteration)", "c2",
            [(f"N={n}", {"n": n}, "iteration")
             for n in (1, 100, 1000, 10000)], False),
@@ -12,7 +12,8 @@ ROWS = {
             "(ns per event)", "c2e",
             [(f"N={n}", {"n": n}, "iteration") for n in (1, 1000)], False),
     "C3": ("all N fds always ready (ns per callback)", "c3",
-           [(f"N={n}", {"n": n}, "callback") for n in (100, 1000)], False),
+           [(f"N={n}", {"n": n}, "callback")
+            for n in (1, 10, 100, 1000, 10000)], False),
     "C3e": ("write all N eventfds, iterate, read each in its callback "
             "(ns per event)", "c3e",
             [(f"N={n}", {"n": n}, "callback") for n in (100, 1000)], False),
@@ -48,6 +49,10 @@ ROWS = {
            "eventfd(), add, iterate, del, close())", "c8",
            [(m, {"n": 1000, "k": 500}, m)
             for m in ("add", "mod", "del", "toggle", "life")], False),
+    "C9": ("idle iteration, N idle fds whose can_read is asked first "
+           "(ns per iteration)", "c9",
+           [(f"N={n}", {"n": n}, "iteration")
+            for n in (1, 10, 100, 1000, 10000)], False),
 }
 
 PY_ROWS = {

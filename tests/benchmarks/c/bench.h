@@ -43,6 +43,7 @@ enum {
     CAP_EDGE   = 1 << 4,   /* reports a readiness once: level workloads skip */
     CAP_NOMOD  = 1 << 5,   /* fd_mod is not supported */
     CAP_NOTOGGLE = 1 << 6, /* one change of an fd per iteration at most */
+    CAP_GATE   = 1 << 7,   /* fds that are asked before each wait */
 };
 
 enum { LOOP_THREADSAFE = 1 };      /* create(): other threads will call in */
@@ -62,6 +63,9 @@ struct loop_ops {
     void (*fd_add)(void *lp, void *h, int fd, unsigned ev, lb_cb cb, void *arg);
     void (*fd_mod)(void *lp, void *h, unsigned ev);
     void (*fd_del)(void *lp, void *h);
+    /* read only while gate(arg), asked in each iteration, is not 0 */
+    void (*fd_add_gated)(void *lp, void *h, int fd, int (*gate)(void *),
+                         lb_cb cb, void *arg);
 
     void (*bh_init)(void *lp, void *h, lb_cb cb, void *arg);
     void (*bh_schedule)(void *lp, void *h);

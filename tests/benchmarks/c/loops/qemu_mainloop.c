@@ -114,6 +114,18 @@ static void fd_del(void *lp, void *h)
     set_handlers(lp, h, 0);
 }
 
+static void fd_add_gated(void *lp, void *h, int fd, int (*gate)(void *),
+                         lb_cb cb, void *arg)
+{
+    struct loop *l = lp;
+
+    ((struct fdh *)h)->fd = fd;
+    if (p_set_fd(l->ctx, fd, cb, NULL, gate, arg) < 0) {
+        fprintf(stderr, "aio_set_fd_handler(%d), gated\n", fd);
+        exit(1);
+    }
+}
+
 static void bh_init(void *lp, void *h, lb_cb cb, void *arg)
 {
     ((struct bh *)h)->bh = p_bh_new(((struct loop *)lp)->ctx, cb, arg);
@@ -197,11 +209,12 @@ static void destroy(void *lp)
 
 static struct loop_ops ops = {
     .abi = LOOP_ABI, .name = "qemu_mainloop",
-    .caps = CAP_FD | CAP_BH | CAP_WAKE | CAP_TIMER,
+    .caps = CAP_FD | CAP_BH | CAP_WAKE | CAP_TIMER | CAP_GATE,
     .fd_size = sizeof(struct fdh), .bh_size = sizeof(struct bh),
     .wake_size = sizeof(struct bh), .timer_size = sizeof(struct timer),
     .create = create, .destroy = destroy, .iterate = iterate,
     .fd_add = fd_add, .fd_mod = fd_mod, .fd_del = fd_del,
+    .fd_add_gated = fd_add_gated,
     .bh_init = bh_init, .bh_schedule = bh_schedule,
     .wake_init = bh_init, .wake_send = bh_schedule,
     .timer_add = timer_add, .timer_mod = timer_mod, .timer_del = timer_del,

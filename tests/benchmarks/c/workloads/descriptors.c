@@ -6,6 +6,7 @@
  *  c2e      one fd of n written before each iteration, read in it [n]
  *  c3       all n fds always ready                                [n]
  *  c3e      all n fds written before each iteration, read in it   [n]
+ *  c9       idle iteration, n idle fds that are asked first        [n]
  */
 #include "workloads.h"
 
@@ -69,6 +70,19 @@ static uint64_t write_then_iterate(void *arg, uint64_t count)
     return b->hits - start;
 }
 
+static int open_gate(void *arg)
+{
+    (void)arg;
+    return 1;
+}
+
+static void ask_first(struct fdbench *b, struct handles *h, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        b->ops->fd_add_gated(b->lp, handle(h, i), b->fds[i], open_gate, hit_cb, &b->hits);
+    }
+}
+
 int wl_fd(const struct loop_ops *ops, const char *which,
           const struct wl_params *p, struct wl_result *r)
 {
@@ -80,6 +94,9 @@ int wl_fd(const struct loop_ops *ops, const char *which,
     if (!(ops->caps & CAP_FD)) {
         return skip(r, "no fd handlers");
     }
+    if (!strcmp(which, "c9") && !(ops->caps & CAP_GATE)) {
+        return skip(r, "no gates");
+    }
     if ((ops->caps & CAP_EDGE) && (!strcmp(which, "c2") ||
                                    !strcmp(which, "c3"))) {
         return skip(r, "edge-triggered");
@@ -89,10 +106,13 @@ int wl_fd(const struct loop_ops *ops, const char *which,
         return skip(r, "create failed");
     }
 
-    if (!strcmp(which, "c1")) {
+    if (!strcmp(which, "c1") || !strcmp(which, "c9")) {
         b.fds = add_eventfds(ops, b.lp, &h, n, hit_cb, &b.hits);
         if (!b.fds) {
             return fail(r, "set-up");
+        }
+        if (which[1] == '9') {
+            ask_first(&b, &h, n);
         }
         iterations(&b, 3);
         v = time_body(p, cpu_ns, iterations, &b);

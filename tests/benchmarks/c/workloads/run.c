@@ -24,7 +24,7 @@ int wl_run(const struct loop_ops *ops, const char *workload,
         pin_to(MAIN_CPU);
     }
     if (is(workload, "c1") || is(workload, "c2") || is(workload, "c2e") ||
-        is(workload, "c3") || is(workload, "c3e")) {
+        is(workload, "c3") || is(workload, "c3e") || is(workload, "c9")) {
         return wl_fd(ops, workload, p, r);
     }
     if (is(workload, "c4")) {
