@@ -154,27 +154,30 @@ def p1b(make, opt):
         refill()
 
     pool = []
-    current = {}
+    left = 0
+    finished = refill_again = None
 
     def body_again(count, done):
         """As above, with as many objects as there are callbacks in an iteration."""
-        current.update(left=count, done=done)
+        nonlocal left, finished, refill_again
+        left, finished = count, done
         if not pool:
             pool.extend(loop.again(one) for _ in range(batch))
-            current["refill"] = loop.again(refill)
+            refill_again = loop.again(refill)
         refill()
 
     def one():
-        current["left"] -= 1
-        if not current["left"]:
-            current["done"]()
+        nonlocal left
+        left -= 1
+        if not left:
+            finished()
 
     def refill():
-        todo = min(batch, current["left"])
+        todo = min(batch, left)
         for schedule in itertools.islice(pool, todo):
             schedule()
-        if todo < current["left"]:
-            current["refill"]()
+        if todo < left:
+            refill_again()
 
     return loop, {"callback": timed(loop, time.thread_time_ns,
                                     body_again if loop.again else body,
@@ -272,7 +275,7 @@ def p4(make, opt):
     if loop.call_later is None:
         return loop, None
     rng = random.Random(1)
-    delays = [1000 + rng.random() * 1000 for _ in range(n)]
+    delays = [loop.delay(1000 + rng.random() * 1000) for _ in range(n)]
     passes = max(3, min(200, 30000 // n))
     adds, cancels = [], []
     clock = time.thread_time_ns

@@ -13,7 +13,8 @@ for a member that the library does not have.
     again(cb) -> function   each call of the function, from any thread, defers cb; for a
                             library whose users keep an object and schedule it again
     add_reader(fd, cb)      level-triggered
-    call_later(seconds, cb) -> handle
+    delay(seconds)          a delay in the unit that the library's users count in
+    call_later(delay, cb) -> handle
     cancel(handle)
     serve(kind, port)       echo server on 127.0.0.1, made in main();
                             kind is one of serve_kinds
@@ -30,3 +31,7 @@ class Base:
     serve_kinds = ()
     call_soon = call_soon_threadsafe = again = add_reader = None
     call_later = cancel = None
+
+    @staticmethod
+    def delay(seconds):
+        return seconds

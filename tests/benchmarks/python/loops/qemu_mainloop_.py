@@ -13,14 +13,28 @@ import qemu_mainloop
 from .base import HOST, Base
 
 
+def later(timer_new, now_ns=time.monotonic_ns):
+    def call_later(delay_ns, cb):
+        timer = timer_new(cb)
+        timer.mod_ns(now_ns() + delay_ns)
+        return timer
+
+    return call_later
+
+
 class QemuMainloop(Base):
     name, version = "qemu_mainloop", qemu_mainloop.__version__
     serve_kinds = ("callbacks",)
     cancel = staticmethod(qemu_mainloop.Timer.delete)
 
+    @staticmethod
+    def delay(seconds):
+        return int(seconds * 1e9)
+
     def __init__(self, variant=""):
         self.loop = qemu_mainloop.MainLoop()
         self.stop = self.loop.stop
+        self.call_later = later(self.loop.timer_new)
         self.add_reader = self.loop.set_fd_handler
         if variant == "new":
             self.again = None
@@ -36,11 +50,6 @@ class QemuMainloop(Base):
 
     def again(self, cb):
         return self.loop.bh_new(cb).schedule
-
-    def call_later(self, seconds, cb):
-        timer = self.loop.timer_new(cb)
-        timer.mod_ns(time.monotonic_ns() + int(seconds * 1e9))
-        return timer
 
     def serve(self, kind, port):
         watch = self.loop.set_fd_handler
