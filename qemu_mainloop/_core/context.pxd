@@ -52,6 +52,13 @@ cdef struct BusyPolling:
     int64_t shrink
     int64_t now_ns               # adapted between 0 and max_ns
 
+# Before a sleep of a driver that has the runtime's lock: to ask the kernel first saves letting
+# it go and taking it back if something is ready already, and costs a system call if not.
+cdef struct LookingFirst:
+    int sleeps                   # to come without it
+    int penalty                  # how many of them the next look that finds nothing costs
+    int found                    # looks in a row that found something
+
 cdef struct Counters:
     int64_t iterations
     int64_t sleeps
@@ -93,6 +100,7 @@ cdef struct AioContext "AioContext":
     int wall_watch_fd            # readable when the wall clock was set; -1: none
     Hosting hosting
     BusyPolling busy
+    LookingFirst looking
     Counters counters
     ForkMember fork_member
 

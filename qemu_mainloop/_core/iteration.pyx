@@ -16,8 +16,8 @@ from qemu_mainloop._core.iohandler cimport (
 from qemu_mainloop._core.lock cimport lock_is_mine, lock_release
 from qemu_mainloop._core.polling cimport polling_run
 from qemu_mainloop._core.sleep cimport (
-    Iteration, sleep_not, sleep_take_lock, sleep_timeout_ns, sleep_until,
-    sleep_watch_wall_clock)
+    Iteration, sleep_has_looked, sleep_is_pointless, sleep_looks_first, sleep_not,
+    sleep_take_lock, sleep_timeout_ns, sleep_until, sleep_watch_wall_clock)
 from qemu_mainloop._core.timer cimport timer_list_is_empty, timer_list_run
 from qemu_mainloop._core.wakeup cimport (
     wakeup_accept, wakeup_end_sleep, wakeup_is_notified, wakeup_prepare_sleep)
@@ -196,6 +196,15 @@ cdef void announce_sleep(AioContext *ctx) noexcept nogil:
     leaf_unlock(&ctx.lock)
 
 
+cdef int look_or_sleep(AioContext *ctx, Iteration *it, int64_t timeout_ns) noexcept nogil:
+    if timeout_ns != 0:
+        announce_sleep(ctx)
+        timeout_ns = sleep_timeout_ns(ctx, timeout_ns)
+    if timeout_ns != 0:
+        return sleep_until(ctx, it, timeout_ns)
+    return sleep_not(ctx, it)
+
+
 # Phases 2 to 4.  The number of reports, or negative errno.
 cdef int wait(AioContext *ctx, Iteration *it, int64_t timeout_ns) noexcept nogil:
     cdef int n
@@ -214,13 +223,14 @@ cdef int wait(AioContext *ctx, Iteration *it, int64_t timeout_ns) noexcept nogil
         ctx.eventful_in = number
     if ctx.foreign_waiter == number:
         ctx.foreign_waiter = 0               # it waits here now
-    if timeout_ns != 0:
-        announce_sleep(ctx)
-        timeout_ns = sleep_timeout_ns(ctx, timeout_ns)
-    if timeout_ns != 0:
-        n = sleep_until(ctx, it, timeout_ns)
-    else:
+    if timeout_ns != 0 and sleep_is_pointless(ctx):
+        timeout_ns = 0
+    n = 0
+    if timeout_ns != 0 and sleep_looks_first(ctx, it):
         n = sleep_not(ctx, it)
+        sleep_has_looked(ctx, n != 0)
+    if n == 0:
+        n = look_or_sleep(ctx, it, timeout_ns)
     wakeup_end_sleep(&ctx.wakeup)
     if wakeup_is_notified(&ctx.wakeup):
         it.eventful = True

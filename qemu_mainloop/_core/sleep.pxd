@@ -23,9 +23,15 @@ cdef struct Iteration:
     SignalMask mask
 
 
+# Something waits in memory, without an announcement: one that sleeps has to look again.
+cdef bint sleep_is_pointless(AioContext *ctx) noexcept nogil
 # The shortest of timeout_ns (< 0: without end) and what the context knows.  Called after
 # wakeup_prepare_sleep, so that what comes later wakes the sleep.
 cdef int64_t sleep_timeout_ns(AioContext *ctx, int64_t timeout_ns) noexcept nogil
+# Asking the kernel before a sleep, with the runtime's lock in hand, whether there is anything
+# to sleep for.
+cdef bint sleep_looks_first(AioContext *ctx, Iteration *it) noexcept nogil
+cdef void sleep_has_looked(AioContext *ctx, bint found) noexcept nogil
 # Asks the kernel without blocking, or waits.  The number of reports, -EINTR, or another
 # negative errno.
 cdef int sleep_not(AioContext *ctx, Iteration *it) noexcept nogil

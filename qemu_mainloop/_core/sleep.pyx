@@ -27,6 +27,15 @@ cdef enum:
     # Busy polling: looks at memory for each look at the kernel, and where it begins.
     LOOKS_PER_CALL = 64
     FIRST_SPIN_NS = 4000
+    # Looking first: as often in a row, so that other threads get the runtime's lock; and no
+    # more sleeps without it than this after it was in vain.
+    LOOKS_IN_A_ROW = 16
+    MOST_PENALTY = 63
+
+
+cdef bint sleep_is_pointless(AioContext *ctx) noexcept nogil:
+    return (wakeup_is_notified(&ctx.wakeup)
+            or (not bh_queue_is_empty(&ctx.bhs) and bh_timeout_ns(&ctx.bhs) == 0))
 
 
 # Phase 3.  After wakeup_prepare_sleep, so that what comes later wakes us.
@@ -49,6 +58,29 @@ cdef inline int64_t shorter(int64_t a_ns, int64_t b_ns) noexcept nogil:
     if a_ns < 0 or 0 <= b_ns < a_ns:
         return b_ns
     return a_ns
+
+
+cdef bint sleep_looks_first(AioContext *ctx, Iteration *it) noexcept nogil:
+    # Not on the main loop, whose lock is dropped in every wait that may block.
+    if it.driver == NULL or it.d.holds != 1 or ctx.iothread_lock != NULL:
+        return False
+    if ctx.looking.sleeps > 0:
+        ctx.looking.sleeps -= 1
+        return False
+    return True
+
+
+cdef void sleep_has_looked(AioContext *ctx, bint found) noexcept nogil:
+    if not found:
+        ctx.looking.penalty = min(2 * ctx.looking.penalty + 1, MOST_PENALTY)
+        ctx.looking.sleeps = ctx.looking.penalty
+        ctx.looking.found = 0
+        return
+    ctx.looking.penalty //= 2
+    ctx.looking.found += 1
+    if ctx.looking.found == LOOKS_IN_A_ROW:
+        ctx.looking.found = 0
+        ctx.looking.sleeps = 1
 
 
 # Phase 4, non-blocking.

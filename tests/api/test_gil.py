@@ -43,6 +43,32 @@ def test_a_blocking_iteration_takes_the_gil_at_most_once(loop, pipe):
     assert loop.info()["gil_taken"] - before <= 1
 
 
+def test_an_iteration_that_need_not_sleep_keeps_the_gil(loop, pipe):
+    """Section 3: what is ready already is found with the GIL in hand, but for one time in 17."""
+    loop.set_fd_handler(pipe[1], None, lambda: None)
+    before = loop.info()
+    for _ in range(170):
+        assert loop.wait() == 1
+    after = loop.info()
+    assert 10 <= after["sleeps"] - before["sleeps"] <= 12
+    assert after["gil_taken"] - before["gil_taken"] <= 12
+
+
+def test_a_loop_that_has_to_sleep_soon_stops_looking_first(loop, pipe):
+    """Looks in vain get rarer: at most one in 64 sleeps, in the end."""
+    loop.set_fd_handler(pipe[0], lambda: os.read(pipe[0], 1))
+    found = 0
+    for i in range(400):
+        timer = loop.timer_new(lambda: os.write(pipe[1], b"x"))
+        timer.mod(0)
+        loop.wait()              # a look in vain, or none: the timer is due
+        assert not timer.pending
+        before = loop.info()["sleeps"]
+        assert loop.wait() == 1
+        found += i >= 200 and loop.info()["sleeps"] == before
+    assert found <= 200 // 16
+
+
 def test_an_iothread_takes_the_gil_once_for_a_run(pipe):
     """Section 2.3: only when a Python callback is due there, and once for all of them."""
     taken = []
