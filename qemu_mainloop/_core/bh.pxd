@@ -84,6 +84,9 @@ cdef void bh_queue_repair(BHQueue *q) noexcept nogil
 
 cdef QEMUBH *bh_new(BHQueue *q, BHCallback cb, void *opaque, BHCallback release,
                     bint oneshot) noexcept nogil
+# Its opaque is a zeroed part of so many bytes of the bottom half itself: there as long as the
+# callback may be called.
+cdef QEMUBH *bh_new_with_room(BHQueue *q, BHCallback cb, size_t room) noexcept nogil
 # True: it was scheduled, and is not any more.
 cdef bint bh_cancel(QEMUBH *bh) noexcept nogil
 # Cancels and gives up.

@@ -28,13 +28,25 @@ cdef void bh_queue_init(BHQueue *q, Wakeup *wakeup) noexcept nogil:
 cdef QEMUBH *bh_new(BHQueue *q, BHCallback cb, void *opaque, BHCallback release,
                     bint oneshot) noexcept nogil:
     cdef QEMUBH *bh = <QEMUBH *> calloc(1, sizeof(QEMUBH))
-    if bh == NULL:
-        return NULL
+    if bh != NULL:
+        bh.opaque = opaque
+        bh.release = release
+        bh.oneshot = oneshot
+        join(q, bh, cb)
+    return bh
+
+
+cdef QEMUBH *bh_new_with_room(BHQueue *q, BHCallback cb, size_t room) noexcept nogil:
+    cdef QEMUBH *bh = <QEMUBH *> calloc(1, sizeof(QEMUBH) + room)
+    if bh != NULL:
+        bh.opaque = bh + 1
+        join(q, bh, cb)
+    return bh
+
+
+cdef void join(BHQueue *q, QEMUBH *bh, BHCallback cb) noexcept nogil:
     bh.cb = cb
-    bh.opaque = opaque
-    bh.release = release
     bh.queue = q
-    bh.oneshot = oneshot
     bh.in_runtime = runtime_owns(<AnyFunction> cb)
     bh.made_in = atomic_load_i64(&q.phase)
     mutex_lock(&q.lock)
@@ -44,7 +56,6 @@ cdef QEMUBH *bh_new(BHQueue *q, BHCallback cb, void *opaque, BHCallback release,
     q.all = bh
     q.count += 1
     mutex_unlock(&q.lock)
-    return bh
 
 
 cdef void leave_all(QEMUBH *bh) noexcept nogil:

@@ -102,6 +102,8 @@ cdef struct AioContext "AioContext":
     BusyPolling busy
     LookingFirst looking
     Counters counters
+    void *keepsake               # somebody's, as long as the context lives
+    void (*drop_keepsake)(void *keepsake) noexcept nogil
     ForkMember fork_member
 
 # What a new one's poll_max_ns is.  A variable for the tests' sake, as in _fdmon/adaptive.pxd.

@@ -108,6 +108,8 @@ cdef void context_unref(AioContext *ctx) noexcept nogil:
     timer_group_destroy(&ctx.timers)
     bh_queue_destroy(&ctx.bhs)
     close_kernel_objects(ctx)
+    if ctx.keepsake != NULL:
+        ctx.drop_keepsake(ctx.keepsake)
     free(ctx)
 
 

@@ -6,8 +6,6 @@
 # that there are such callbacks, not what the runtime is; _objects/callback
 # registers its hooks and the functions through which it is called.
 
-from libc.stdint cimport int64_t
-
 from qemu_mainloop._core.fork cimport fork_generation
 
 
@@ -17,14 +15,12 @@ cdef struct Dispatch:
     int generation           # of forks, when the iteration began
     bint acquired            # by us from nothing (for the runtime)
     int state                # the runtime's
-    int64_t entered_ns       # the runtime's
     void *token              # the runtime's
 
 cdef struct RuntimeOps:
     bint (*attached)() noexcept nogil            # does this thread hold the lock?
     void (*enter)(Dispatch *d) noexcept nogil    # take it
     void (*leave)(Dispatch *d) noexcept nogil    # let it go
-    void (*breathe)(Dispatch *d) noexcept nogil  # let others have a turn, if it is time
     void *interrupt          # Windows: an event that is set when it gets a signal; or NULL
 
 ctypedef void (*AnyFunction)() noexcept nogil
@@ -45,7 +41,6 @@ cdef inline void dispatch_begin(Dispatch *d, int holds) noexcept nogil:
     d.generation = fork_generation
     d.acquired = False
     d.token = NULL
-    d.entered_ns = 0
 
 
 cdef inline void dispatch_end(Dispatch *d) noexcept nogil:
@@ -62,8 +57,6 @@ cdef inline void dispatch_switch(Dispatch *d, bint in_runtime) noexcept nogil:
     if in_runtime:
         if d.holds != 1:
             dispatch_attach(d)
-        else:
-            runtime.breathe(d)
     elif d.holds != 0:
         dispatch_detach(d)
 

@@ -15,7 +15,6 @@ cdef void do_nothing(Dispatch *d) noexcept nogil:
 runtime.attached = never_attached
 runtime.enter = do_nothing
 runtime.leave = do_nothing
-runtime.breathe = do_nothing
 
 
 cdef void runtime_register(RuntimeOps ops) noexcept nogil:

@@ -75,6 +75,10 @@ cdef void timer_group_repair(TimerGroup *g) noexcept nogil
 
 cdef QEMUTimer *timer_create(TimerGroup *g, int clock, int scale, TimerCallback cb,
                              void *opaque, TimerCallback release) noexcept nogil
+# Its opaque is a zeroed part of so many bytes of the timer itself: there as long as the
+# callback may be called, or runs.
+cdef QEMUTimer *timer_create_with_room(TimerGroup *g, int clock, int scale, TimerCallback cb,
+                                       size_t room) noexcept nogil
 cdef void timer_destroy(QEMUTimer *ts) noexcept nogil
 cdef void timer_arm(QEMUTimer *ts, int64_t expire_ns, bint only_earlier) noexcept nogil
 # True: it was armed, and is not any more.

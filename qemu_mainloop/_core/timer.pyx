@@ -105,20 +105,28 @@ cdef bint make_room(TimerList *list) noexcept nogil:
 
 cdef QEMUTimer *timer_create(TimerGroup *g, int clock, int scale, TimerCallback cb,
                              void *opaque, TimerCallback release) noexcept nogil:
+    cdef QEMUTimer *ts = timer_create_with_room(g, clock, scale, cb, 0)
+    if ts != NULL:
+        ts.opaque = opaque
+        ts.release = release
+    return ts
+
+
+cdef QEMUTimer *timer_create_with_room(TimerGroup *g, int clock, int scale, TimerCallback cb,
+                                       size_t room) noexcept nogil:
     cdef TimerList *list
     cdef QEMUTimer *ts
     cdef bint fits
     if clock < 0 or clock >= CLOCKS or scale < 1:
         return NULL
-    ts = <QEMUTimer *> calloc(1, sizeof(QEMUTimer))
+    ts = <QEMUTimer *> calloc(1, sizeof(QEMUTimer) + room)
     if ts == NULL:
         return NULL
     list = &g.lists[clock]
     ts.expire_ns = -1
     ts.scale = scale
     ts.cb = cb
-    ts.opaque = opaque
-    ts.release = release
+    ts.opaque = ts + 1
     ts.in_runtime = <uint8_t> runtime_owns(<AnyFunction> cb)
     ts.list = list
     ts.node.index = HEAP_NOWHERE

@@ -1,5 +1,5 @@
 from qemu_mainloop._core.bh cimport QEMUBH
-from qemu_mainloop._objects.callback cimport Cell, LoopCore
+from qemu_mainloop._objects.callback cimport Link, LoopCore
 
 
 cdef class BottomHalf:
@@ -7,11 +7,13 @@ cdef class BottomHalf:
     cdef LoopCore core
     cdef object guard            # the loop's
     cdef object callback
-    cdef Cell cell
+    cdef Py_ssize_t place        # among those the loop keeps
     cdef int trapped_signal      # that schedules it; 0: none
 
+    cdef Link *link(self) noexcept
     cdef void give_up(self) noexcept
     cdef int check_usable(self) except -1
+    cdef int keep(self) except -1
     cdef void let_go(self) noexcept
     cdef bint will_run(self) noexcept
 

@@ -1,15 +1,16 @@
 # class BottomHalf.
 
 cimport cython
-from cpython.ref cimport Py_DECREF
+from cpython.ref cimport PyObject
 
 from qemu_mainloop._core.bh cimport (
-    BHCallback, bh_cancel, bh_delete, bh_is_scheduled, bh_new, bh_schedule, bh_schedule_idle)
+    BHCallback, bh_cancel, bh_delete, bh_is_scheduled, bh_new_with_room, bh_schedule,
+    bh_schedule_idle)
 from qemu_mainloop._core.context cimport context_bhs
 from qemu_mainloop._core.dispatch cimport AnyFunction, runtime_register_callback
 from qemu_mainloop._core.signals cimport signal_untrap
 from qemu_mainloop._objects.callback cimport (
-    cell_give, cell_new, cell_target, check_callable, gil_count, park, release_cell)
+    Link, call, check_callable, link_target, shelf_has, shelf_put, shelf_take)
 
 
 @cython.final
@@ -27,17 +28,23 @@ cdef class BottomHalf:
 
     def __dealloc__(self):
         with cython.critical_section(self.guard):
-            if self.cell is not None:
-                self.cell.target = NULL
             self.give_up()
 
     # This and what follows up to the methods: in the guard's critical section.
 
+    cdef Link *link(self) noexcept:
+        # NULL: it was deleted, or a closed loop has freed it.
+        if self.bh == NULL or (self.core.closed and not self.core.is_main):
+            return NULL
+        return <Link *> self.bh.opaque
+
     cdef void give_up(self) noexcept:
         cdef QEMUBH *bh = self.bh
+        cdef Link *link = self.link()
         self.bh = NULL
-        if bh == NULL or (self.core.closed and not self.core.is_main):
-            return                       # a closed loop has freed it
+        if link == NULL:
+            return
+        link.target = NULL
         if self.trapped_signal:
             signal_untrap(self.trapped_signal, bh)
         bh_delete(bh)
@@ -50,10 +57,23 @@ cdef class BottomHalf:
             raise RuntimeError("the BottomHalf is deleted")
         return 0
 
+    cdef int keep(self) except -1:
+        cdef Link *link = <Link *> self.bh.opaque
+        if not link.kept:
+            self.place = shelf_put(self.core.bottom_halves, self)
+            link.kept = True
+        return 0
+
     cdef void let_go(self) noexcept:
         # The loop keeps it no longer; whoever calls this has a reference.
-        self.cell.kept = False
-        self.core.held.discard(self)
+        cdef PyObject *moved
+        cdef Link *link = self.link()
+        if link != NULL:
+            link.kept = False
+        if shelf_has(self.core.bottom_halves, self.place, self):
+            moved = shelf_take(self.core.bottom_halves, self.place)
+            if moved != NULL:
+                (<BottomHalf> moved).place = self.place
 
     cdef bint will_run(self) noexcept:
         return self.bh != NULL and not self.core.closed and bh_is_scheduled(self.bh)
@@ -67,8 +87,7 @@ cdef class BottomHalf:
         with cython.critical_section(self.guard):
             if self.bh == NULL or self.core.closed:
                 self.check_usable()
-            self.core.held.add(self)
-            self.cell.kept = True
+            self.keep()
             bh_schedule(self.bh)
 
     def schedule_idle(self):
@@ -79,8 +98,7 @@ cdef class BottomHalf:
         """
         with cython.critical_section(self.guard):
             self.check_usable()
-            self.core.held.add(self)
-            self.cell.kept = True
+            self.keep()
             bh_schedule_idle(self.bh)
 
     def cancel(self):
@@ -101,8 +119,8 @@ cdef class BottomHalf:
             if self.core is not None:
                 _dropped = self.callback
                 self.callback = None
-                self.give_up()
                 self.let_go()
+                self.give_up()
 
     @property
     def scheduled(self):
@@ -129,37 +147,36 @@ cdef class BottomHalf:
 
 cdef void run(void *opaque) noexcept:
     # The GIL is held; see callback.pyx.
-    cdef Cell cell = <Cell> opaque
     cdef BottomHalf self
-    cdef object callback = None
-    gil_count()
-    with cython.critical_section(cell.guard):
-        self = cell_target(cell)
-        if self is not None:
-            callback = self.callback
-            if not self.trapped_signal and not self.will_run():
-                self.let_go()
-    if callback is None:
-        return
-    try:
-        callback()
-    except BaseException as e:
-        park(e, callback)
+    cdef object callback
+    cdef PyObject *target
+    with cython.critical_section(<object> <PyObject *> (<Link *> opaque).guard):
+        target = link_target(<Link *> opaque)
+        if target == NULL:
+            return
+        self = <BottomHalf> target
+        callback = self.callback
+    call(callback)
+    # Only now: one that schedules itself is kept all the time.
+    with cython.critical_section(self.guard):
+        if not self.trapped_signal and not self.will_run():
+            self.let_go()
 
 
 cdef BottomHalf bottom_half_new(LoopCore loop, object callback):
     cdef BottomHalf self = BottomHalf.__new__(BottomHalf)
+    cdef Link *link
     self.core = loop
     self.guard = loop.guard
     self.callback = check_callable(callback, "a bottom half's callback")
-    self.cell = cell_new(self, loop.guard)
     with cython.critical_section(self.guard):
         loop.check_open()                # allocating may have run anything
-        self.bh = bh_new(context_bhs(loop.ctx), <BHCallback> <void *> run,
-                         cell_give(self.cell), release_cell, False)
+        self.bh = bh_new_with_room(context_bhs(loop.ctx), <BHCallback> <void *> run, sizeof(Link))
         if self.bh == NULL:
-            Py_DECREF(self.cell)
             raise MemoryError
+        link = <Link *> self.bh.opaque
+        link.guard = <void *> self.guard
+        link.target = <void *> self
     return self
 
 

@@ -11,13 +11,12 @@ import sys
 import threading
 
 cimport cython
-from cpython.exc cimport PyErr_CheckSignals
 from cpython.float cimport PyFloat_AsDouble
 from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
 
 from qemu_mainloop._core.dispatch cimport (
     Dispatch, RuntimeOps, dispatch_begin, runtime_register)
-from qemu_mainloop._sys.atomic cimport atomic_add_i64, atomic_load_i64, atomic_store_i64
+from qemu_mainloop._sys.atomic cimport atomic_load_i64, atomic_store_i64
 from qemu_mainloop._sys.clock cimport clock_monotonic_coarse_ns
 from qemu_mainloop._sys.thread cimport process_has_threads
 
@@ -30,6 +29,8 @@ cdef extern from "Python.h":
     PyThreadState *PyEval_SaveThread() noexcept nogil
     void PyEval_RestoreThread(PyThreadState *) noexcept nogil
     unsigned long PyThread_get_thread_ident() noexcept nogil
+    int PyErr_CheckSignals() except -1
+    int check_signals "PyErr_CheckSignals"() noexcept nogil
     void PyErr_Restore(PyObject *, PyObject *, PyObject *) noexcept
     void PyErr_WriteUnraisable(PyObject *) noexcept
     void Py_XINCREF(PyObject *) noexcept
@@ -59,13 +60,23 @@ cdef extern from *:
     #endif
     #if defined(_MSC_VER)
     static __declspec(thread) void *qml_frame;
+    static __declspec(thread) int64_t qml_held_since_ns;
     #else
     static __thread void *qml_frame;
+    static __thread int64_t qml_held_since_ns;
     #endif
+    static int qml_raise_again(void)
+    {
+        return -1;
+    }
     """
     int qml_attached() noexcept nogil
     void *qml_interrupt() noexcept nogil
     void *top_frame "qml_frame"
+    # When this thread got the GIL; 0: before it came here.
+    int64_t held_since_ns "qml_held_since_ns"
+    # Raises what a call has just raised.
+    int raise_again "qml_raise_again"() except -1
 
 cdef enum:
     # Other threads may get the process's signals while this one has them blocked, just
@@ -73,7 +84,7 @@ cdef enum:
     SIGNAL_LOOK_NS = 250000000
 
 cdef unsigned long main_thread_ident = threading.main_thread().ident
-# In nanoseconds; read again by every outermost call that drives a loop.
+# In nanoseconds; read again in every outermost call that drives a loop.
 cdef int64_t switch_interval_ns = 5000000
 
 
@@ -83,21 +94,15 @@ cdef bint gil_attached() noexcept nogil:
     return qml_attached()
 
 
-cdef inline void count(int64_t *counter) noexcept nogil:
-    if NO_GIL:
-        atomic_add_i64(counter, 1)
-    else:
-        counter[0] += 1
-
-
 cdef void gil_enter(Dispatch *d) noexcept nogil:
+    global held_since_ns
     if d.token != NULL:
         PyEval_RestoreThread(<PyThreadState *> d.token)
         d.token = NULL
     else:
         d.state = <int> PyGILState_Ensure()
         d.acquired = True
-    d.entered_ns = clock_monotonic_coarse_ns()
+    held_since_ns = clock_monotonic_coarse_ns()
     count(&gil_counters.taken)
 
 
@@ -109,18 +114,23 @@ cdef void gil_leave(Dispatch *d) noexcept nogil:
         d.token = PyEval_SaveThread()
 
 
-cdef void gil_breathe(Dispatch *d) noexcept nogil:
-    # A callable written in C may never give the GIL up by itself.
+cdef void read_switch_interval() noexcept:
+    try:
+        atomic_store_i64(&switch_interval_ns, <int64_t> (1e9 * <double> sys.getswitchinterval()))
+    except MemoryError:
+        pass                             # it stays as it was
+
+
+cdef void gil_breathe() noexcept nogil:
+    global held_since_ns
     cdef int64_t now_ns = clock_monotonic_coarse_ns()
-    if d.entered_ns == 0:
-        d.entered_ns = now_ns        # held since before the iteration
-    elif now_ns - d.entered_ns >= atomic_load_i64(&switch_interval_ns):
+    if held_since_ns == 0:
+        held_since_ns = now_ns
+        with gil:
+            read_switch_interval()
+    elif now_ns - held_since_ns >= atomic_load_i64(&switch_interval_ns):
         PyEval_RestoreThread(PyEval_SaveThread())
-        d.entered_ns = now_ns
-
-
-cdef void gil_count() noexcept nogil:
-    count(&gil_counters.callbacks)
+        held_since_ns = now_ns
 
 
 # ---- exceptions
@@ -148,6 +158,12 @@ cdef bint stays_awake() noexcept:
     return False
 
 
+cdef void look_for_signals() noexcept nogil:
+    if check_signals() < 0:
+        with gil:
+            park_raised(None)
+
+
 cdef bint is_main_thread() noexcept:
     return PyThread_get_thread_ident() == main_thread_ident
 
@@ -164,7 +180,7 @@ cdef bint signal_error(void *arg) noexcept nogil:
 
 
 cdef void frame_push(Frame *frame) noexcept:
-    global top_frame
+    global top_frame, held_since_ns
     frame.outer = <Frame *> top_frame
     frame.first = NULL
     frame.driver.looks_for_signals = is_main_thread()
@@ -178,11 +194,7 @@ cdef void frame_push(Frame *frame) noexcept:
         frame.driver.longest_sleep_ns = SIGNAL_LOOK_NS
     top_frame = frame
     if frame.outer == NULL:
-        try:
-            atomic_store_i64(
-                &switch_interval_ns, <int64_t> (1e9 * <double> sys.getswitchinterval()))
-        except MemoryError:
-            pass                         # it stays as it was
+        held_since_ns = 0
 
 
 cdef int frame_pop(Frame *frame) except -1:
@@ -228,6 +240,13 @@ cdef void park(object e, object source) noexcept:
         frame.first = <void *> e
     if loser is not None:
         report_unraisable(loser, source)
+
+
+cdef void park_raised(object source) noexcept:
+    try:
+        raise_again()
+    except BaseException as e:
+        park(e, source)
 
 
 cdef long long check(long long rc, object about=None) except -1:
@@ -305,12 +324,6 @@ cdef void *cell_give(Cell cell) noexcept:
     return <void *> cell
 
 
-cdef object cell_target(Cell cell):
-    if cell.kept and cell.target != NULL:
-        return <object> <PyObject *> cell.target
-    return None
-
-
 cdef void cell_clear(Cell cell) noexcept:
     if cell is not None:
         with cython.critical_section(cell.guard):
@@ -340,7 +353,6 @@ cdef RuntimeOps ops
 ops.attached = gil_attached
 ops.enter = gil_enter
 ops.leave = gil_leave
-ops.breathe = gil_breathe
 ops.interrupt = qml_interrupt()
 runtime_register(ops)
 if hasattr(os, "register_at_fork"):

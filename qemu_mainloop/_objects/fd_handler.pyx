@@ -4,7 +4,7 @@
 import os
 
 cimport cython
-from cpython.ref cimport Py_DECREF
+from cpython.ref cimport Py_DECREF, PyObject
 from libc.stdint cimport uint32_t, uintptr_t
 
 from qemu_mainloop._core.child cimport child_watch
@@ -17,7 +17,7 @@ from qemu_mainloop._core.iohandler cimport fd_table_set
 from qemu_mainloop._core.polling cimport polling_add, polling_remove
 from qemu_mainloop._core.waitobj cimport wait_object_add
 from qemu_mainloop._objects.callback cimport (
-    Cell, LoopCore, cell_clear, cell_give, cell_new, cell_target, check, gil_count, park,
+    Cell, LoopCore, call, call_begins, cell_clear, cell_give, cell_new, cell_target, check, park,
     release_cell)
 
 
@@ -59,11 +59,12 @@ cdef enum Which:
 cdef object callback_of(Cell cell, Which which):
     # None: it was removed meanwhile.
     cdef FdHandler self
-    gil_count()
+    cdef PyObject *target
     with cython.critical_section(cell.guard):
-        self = cell_target(cell)
-        if self is None:
+        target = cell_target(cell)
+        if target == NULL:
             return None
+        self = <FdHandler> target
         if which == READ:
             return self.read
         return self.write if which == WRITE else self.can_read
@@ -71,28 +72,21 @@ cdef object callback_of(Cell cell, Which which):
 
 cdef void on_read(void *opaque) noexcept:
     cdef object callback = callback_of(<Cell> opaque, READ)
-    if callback is None:
-        return
-    try:
-        callback()
-    except BaseException as e:
-        park(e, callback)
+    if callback is not None:
+        call(callback)
 
 
 cdef void on_write(void *opaque) noexcept:
     cdef object callback = callback_of(<Cell> opaque, WRITE)
-    if callback is None:
-        return
-    try:
-        callback()
-    except BaseException as e:
-        park(e, callback)
+    if callback is not None:
+        call(callback)
 
 
 cdef int on_can_read(void *opaque) noexcept:
     cdef object callback = callback_of(<Cell> opaque, CAN_READ)
     if callback is None:
         return 0
+    call_begins(callback)
     try:
         return 1 if callback() else 0
     except BaseException as e:
@@ -121,16 +115,18 @@ cdef object returncode(int status):
 cdef void child_exited(Cell cell, int pid, int status) noexcept:
     cdef FdHandler self
     cdef object callback = None
-    gil_count()
+    cdef PyObject *target
     with cython.critical_section(cell.guard):
-        self = cell_target(cell)
-        if self is not None:
+        target = cell_target(cell)
+        if target != NULL:
+            self = <FdHandler> target
             callback = self.read
             cell.kept = False
             # `f` is the set of the loop that keeps self.
             (<set> self.f).discard(self)
     if callback is None:
         return
+    call_begins(callback)
     try:
         callback(pid, returncode(status))
     except BaseException as e:

@@ -27,7 +27,7 @@ cdef class MainLoop(LoopCore):
     cdef int take_back(self, object fd, FdHandler old) except -1
     cdef bint take_polling(self, tuple entry) except -1
     cdef int check_closable(self) except -1
-    cdef void forget(self, list handlers, list held) noexcept
+    cdef void forget(self, list handlers) noexcept
 
 # A loop over the context of an IOThread; takes a reference.
 cdef MainLoop loop_of_context(AioContext *ctx)

@@ -1,6 +1,7 @@
 # class MainLoop, and the process's main loop.
 
 cimport cython
+from cpython.ref cimport Py_INCREF, PyObject
 from libc.errno cimport EBUSY, EINVAL
 from libc.stdint cimport INT64_MAX, int64_t, uintptr_t
 
@@ -23,8 +24,8 @@ from qemu_mainloop._core.timer cimport timer_disarm
 from qemu_mainloop._core.wakeup cimport wakeup_notify
 from qemu_mainloop._objects.bottom_half cimport BottomHalf, bottom_half_new
 from qemu_mainloop._objects.callback cimport (
-    NO_GIL, Frame, LoopCore, check, check_callable, descriptor_of, frame_pop, frame_push,
-    gil_counters, integer, wait_ns)
+    NO_GIL, Frame, LoopCore, check, check_callable, descriptor_of, drop, frame_pop, frame_push,
+    gil_counters, integer, look_for_signals, wait_ns)
 from qemu_mainloop._objects.fd_handler cimport (
     FdHandler, child_set, fd_handler_set, handler_new, polling_set, polling_unset,
     wait_object_set)
@@ -43,14 +44,23 @@ cdef void iterate_until_stopped(AioContext *ctx, Frame *frame, int *stopping,
     cdef Outcome out
     while True:
         rc[0] = iteration_run(ctx, -1, driver, &out)
-        if (driver.looks_for_signals
-                and clock_monotonic_coarse_ns() - driver.asked_ns > TRUST_NS):
-            # Also a loop that never sleeps looks for signals.
+        # Also a loop that never sleeps looks for signals: with the GIL in hand that costs
+        # nothing, without it the clock says when.
+        if not driver.looks_for_signals:
+            pass
+        elif driver.d.holds == 1:
+            look_for_signals()
+        elif clock_monotonic_coarse_ns() - driver.asked_ns > TRUST_NS:
             dispatch_attach(&driver.d)
-            driver.before_sleep(driver)
+            look_for_signals()
             driver.asked_ns = clock_monotonic_coarse_ns()
         if rc[0] < 0 or frame.first != NULL or atomic_load_seq_int(stopping):
             return
+
+
+cdef void drop_guard(void *guard) noexcept nogil:
+    with gil:
+        drop(<PyObject *> guard)
 
 
 cdef enum:
@@ -77,7 +87,9 @@ cdef class MainLoop(LoopCore):
 
     def __cinit__(self):
         self.guard = object()
-        self.held = set()
+        self.bottom_halves = []
+        self.timers = []
+        self.watches = set()
         self.handlers = {}
         self.traps = {}
         self.polling = []
@@ -98,6 +110,13 @@ cdef class MainLoop(LoopCore):
             self.name_fdmon(fdmon)
 
     cdef int fill(self, AioContext *ctx) except -1:
+        # The guard is the context's, as long as that lives: so links need not own it.
+        if ctx.keepsake != NULL:
+            self.guard = <object> <PyObject *> ctx.keepsake
+        else:
+            Py_INCREF(self.guard)
+            ctx.keepsake = <void *> self.guard
+            ctx.drop_keepsake = drop_guard
         self.ctx = ctx
         self.was_made = True
         self.closed = False
@@ -386,16 +405,16 @@ cdef class MainLoop(LoopCore):
         cdef int number = integer(pid, "pid", 1, 0x7fffffff)
         if callback is not None:
             check_callable(callback, "callback")
-        watch = handler_new(self, self.held, callback, None, None)
+        watch = handler_new(self, self.watches, callback, None, None)
         with cython.critical_section(self.guard):
             self.check_open()
-            self.held.add(watch)
+            self.watches.add(watch)
             watch.cell.kept = True
             try:
                 child_set(self.ctx, number, watch)
             except BaseException:
                 watch.cell.kept = False
-                self.held.discard(watch)
+                self.watches.discard(watch)
                 raise
 
     def add_signal_handler(self, sig, callback):
@@ -419,7 +438,7 @@ cdef class MainLoop(LoopCore):
             if signal_trap(signo, bh.bh) < 0:
                 raise ValueError(f"signal {signo} cannot be caught")
             bh.trapped_signal = signo
-            bh.cell.kept = True
+            bh.link().kept = True
             old = self.traps.get(signo)
             self.traps[signo] = bh
         if old is not None:
@@ -614,24 +633,22 @@ cdef class MainLoop(LoopCore):
         Raises:
             RuntimeError: the loop is in an iteration, or an IOThread runs it.
         """
-        cdef list traps, handlers, held
+        cdef list traps, handlers
         with cython.critical_section(self.guard):
             if self.closed:
                 return
             # Memory is asked for before anything is done.
             traps = list(self.traps.values())
             handlers = list(self.handlers.items())
-            held = list(self.held)
             self.check_closable()
             for bh in traps:
                 (<BottomHalf> bh).give_up()
             if self.is_main:
-                self.forget(handlers, held)
+                self.forget(handlers)
             for _fd, item in handlers:
                 (<FdHandler> item).cell.kept = False
-            for item in held:
-                if isinstance(item, FdHandler):
-                    (<FdHandler> item).cell.kept = False
+            for item in self.watches:
+                (<FdHandler> item).cell.kept = False
             self.closed = True
             if not self.is_main:
                 context_unref(self.ctx)
@@ -640,7 +657,9 @@ cdef class MainLoop(LoopCore):
         self.traps.clear()
         self.handlers.clear()
         self.polling.clear()
-        self.held.clear()
+        self.bottom_halves.clear()
+        self.timers.clear()
+        self.watches.clear()
         forget_main_loop(self)
 
     # In the guard's critical section, as forget().
@@ -654,7 +673,7 @@ cdef class MainLoop(LoopCore):
             raise RuntimeError(f"{self!r} is polled by another thread")
         return 0
 
-    cdef void forget(self, list handlers, list held) noexcept:
+    cdef void forget(self, list handlers) noexcept:
         # Of the main loop, whose context stays: what would come back to Python.
         cdef int fd
         cdef object item
@@ -666,15 +685,12 @@ cdef class MainLoop(LoopCore):
                          NULL, NULL, NULL, NULL, NULL, context_is_hosted(self.ctx))
         for item in self.polling:
             polling_unset(self.ctx, item[2])
-        for item in held:
-            if isinstance(item, BottomHalf):
-                bh = item
-                bh_cancel(bh.bh)
-                bh.cell.kept = False
-            elif isinstance(item, Timer):
-                timer = item
-                timer_disarm(timer.ts)
-                timer.cell.kept = False
+        for bh in self.bottom_halves:
+            bh_cancel(bh.bh)
+            bh.link().kept = False
+        for timer in self.timers:
+            timer_disarm(timer.ts)
+            timer.link().kept = False
 
     def __enter__(self):
         self.check_open()
@@ -730,7 +746,8 @@ def main_loop():
     loop = MainLoop.__new__(MainLoop)
     loop.is_main = True
     loop.iothread_lock = IothreadLock()
-    loop.fill(main_context)
+    with cython.critical_section(the_main_loops_guard):
+        loop.fill(main_context)
     # Another thread, or a finaliser that ran meanwhile, may have made it.
     return main_loop_or(loop)
 

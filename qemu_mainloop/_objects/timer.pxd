@@ -1,7 +1,7 @@
 from libc.stdint cimport int64_t
 
 from qemu_mainloop._core.timer cimport QEMUTimer
-from qemu_mainloop._objects.callback cimport Cell, LoopCore
+from qemu_mainloop._objects.callback cimport Link, LoopCore
 
 
 cdef class Timer:
@@ -9,9 +9,10 @@ cdef class Timer:
     cdef LoopCore core
     cdef object guard            # the loop's
     cdef object callback
-    cdef Cell cell
+    cdef Py_ssize_t place        # among those the loop keeps
     cdef int clock_number
 
+    cdef Link *link(self) noexcept
     cdef int check_usable(self) except -1
     cdef void let_go(self) noexcept
     cdef int64_t armed_for_ns(self) noexcept

@@ -4,7 +4,9 @@ import enum
 import operator
 
 cimport cython
-from cpython.ref cimport Py_DECREF
+from cpython.long cimport (
+    PyLong_AsLongAndOverflow, PyLong_AsLongLongAndOverflow, PyLong_CheckExact)
+from cpython.ref cimport PyObject
 from libc.errno cimport EBUSY, EINVAL
 from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t
 
@@ -15,10 +17,11 @@ from qemu_mainloop._core.clock cimport CLOCKS
 from qemu_mainloop._core.lock cimport lock_is_mine, lock_release
 from qemu_mainloop._core.mainloop cimport iothread_lock, main_context
 from qemu_mainloop._core.timer cimport (
-    TimerCallback, timer_arm, timer_armed_for_ns, timer_create, timer_destroy, timer_disarm)
+    TimerCallback, timer_arm, timer_armed_for_ns, timer_create_with_room, timer_destroy,
+    timer_disarm)
 from qemu_mainloop._objects.callback cimport (
-    Frame, cell_give, cell_new, cell_target, check_callable, frame_pop, frame_push, gil_count,
-    integer, park, release_cell)
+    Frame, Link, call, check_callable, frame_pop, frame_push, integer, link_target, shelf_has,
+    shelf_put, shelf_take)
 from qemu_mainloop._objects.iothread_lock cimport iothread_lock_take
 
 SCALE_NS = public.SCALE_NS
@@ -36,7 +39,8 @@ class Clock(enum.IntEnum):
 
 
 cdef int clock_number(object clock) except -1:
-    cdef object number = operator.index(clock) if isinstance(clock, int) else -1
+    cdef int overflow = 0
+    cdef long number = PyLong_AsLongAndOverflow(clock, &overflow) if isinstance(clock, int) else -1
     if 0 <= number < CLOCKS:
         return number
     raise ValueError(f"{clock!r} is not a Clock")
@@ -45,11 +49,19 @@ cdef int clock_number(object clock) except -1:
 cdef int64_t in_ns(object when, object scale) except? -1:
     # Saturates like the C API; Python's integers do not overflow on the way.
     cdef object ns
+    cdef int overflow = 0
+    cdef int64_t number
+    if scale is None and PyLong_CheckExact(when):
+        number = PyLong_AsLongLongAndOverflow(when, &overflow)
+        if overflow:
+            return INT64_MAX if overflow > 0 else 0
+        return number if number > 0 else 0
     try:
         ns = operator.index(when)
     except TypeError:
         raise TypeError(f"a time is an int, not {type(when).__name__}") from None
-    ns *= scale
+    if scale is not None:
+        ns *= scale
     if ns > INT64_MAX:
         return INT64_MAX
     return ns if ns > 0 else 0
@@ -68,11 +80,18 @@ cdef class Timer:
         raise TypeError("a Timer is made by MainLoop.timer_new()")
 
     def __dealloc__(self):
+        cdef Link *link
         with cython.critical_section(self.guard):
-            if self.cell is not None:
-                self.cell.target = NULL
-            if self.ts != NULL and (not self.core.closed or self.core.is_main):
+            link = self.link()
+            if link != NULL:
+                link.target = NULL
                 timer_destroy(self.ts)
+
+    cdef Link *link(self) noexcept:
+        # NULL: a closed loop has freed it.
+        if self.ts == NULL or (self.core.closed and not self.core.is_main):
+            return NULL
+        return <Link *> self.ts.opaque
 
     # In the guard's critical section, as let_go() and armed_for_ns().
     cdef int check_usable(self) except -1:
@@ -82,8 +101,14 @@ cdef class Timer:
 
     cdef void let_go(self) noexcept:
         # The loop keeps it no longer; whoever calls this has a reference.
-        self.cell.kept = False
-        self.core.held.discard(self)
+        cdef PyObject *moved
+        cdef Link *link = self.link()
+        if link != NULL:
+            link.kept = False
+        if shelf_has(self.core.timers, self.place, self):
+            moved = shelf_take(self.core.timers, self.place)
+            if moved != NULL:
+                (<Timer> moved).place = self.place
 
     cdef int64_t armed_for_ns(self) noexcept:
         if self.ts == NULL or self.core.closed:
@@ -91,10 +116,14 @@ cdef class Timer:
         return timer_armed_for_ns(self.ts)
 
     cdef int arm(self, int64_t expire_ns, bint only_earlier) except -1:
+        cdef Link *link
         with cython.critical_section(self.guard):
-            self.check_usable()
-            self.core.held.add(self)
-            self.cell.kept = True
+            if self.ts == NULL or self.core.closed:
+                self.check_usable()
+            link = <Link *> self.ts.opaque
+            if not link.kept:
+                self.place = shelf_put(self.core.timers, self)
+                link.kept = True
             timer_arm(self.ts, expire_ns, only_earlier)
         return 0
 
@@ -105,7 +134,7 @@ cdef class Timer:
             RuntimeError: its loop is closed.
             TypeError: when is no integer.
         """
-        self.arm(in_ns(when, 1), False)
+        self.arm(in_ns(when, None), False)
 
     def mod(self, when, scale=SCALE_MS):
         """Arm it for ``when`` in units of ``scale`` nanoseconds (milliseconds).
@@ -130,7 +159,7 @@ cdef class Timer:
             RuntimeError: its loop is closed.
             TypeError: when is no integer.
         """
-        self.arm(in_ns(when, 1), True)
+        self.arm(in_ns(when, None), True)
 
     def delete(self):
         """Disarm it; it may be armed again (QEMU's timer_del).
@@ -139,7 +168,8 @@ cdef class Timer:
             RuntimeError: its loop is closed.
         """
         with cython.critical_section(self.guard):
-            self.check_usable()
+            if self.ts == NULL or self.core.closed:
+                self.check_usable()
             timer_disarm(self.ts)
             self.let_go()
 
@@ -172,37 +202,36 @@ cdef class Timer:
 
 cdef void run(void *opaque) noexcept:
     # The GIL is held; see callback.pyx.
-    cdef Cell cell = <Cell> opaque
     cdef Timer self
-    cdef object callback
-    gil_count()
-    with cython.critical_section(cell.guard):
-        self = cell_target(cell)
-        if self is not None and self.armed_for_ns() < 0:
+    cdef PyObject *target
+    with cython.critical_section(<object> <PyObject *> (<Link *> opaque).guard):
+        target = link_target(<Link *> opaque)
+        if target == NULL:
+            return
+        self = <Timer> target
+    call(self.callback)                  # which never changes
+    # Only now: one that arms itself is kept all the time.
+    with cython.critical_section(self.guard):
+        if self.armed_for_ns() < 0:
             self.let_go()
-    if self is None:
-        return
-    callback = self.callback             # which never changes
-    try:
-        callback()
-    except BaseException as e:
-        park(e, callback)
 
 
 cdef Timer timer_object_new(LoopCore loop, object callback, int clock):
     cdef Timer self = Timer.__new__(Timer)
+    cdef Link *link
     self.core = loop
     self.guard = loop.guard
     self.clock_number = clock
     self.callback = check_callable(callback, "a timer's callback")
-    self.cell = cell_new(self, loop.guard)
     with cython.critical_section(self.guard):
         loop.check_open()                # allocating may have run anything
-        self.ts = timer_create(context_timers(loop.ctx), clock, 1, <TimerCallback> <void *> run,
-                               cell_give(self.cell), release_cell)
+        self.ts = timer_create_with_room(context_timers(loop.ctx), clock, 1,
+                                         <TimerCallback> <void *> run, sizeof(Link))
         if self.ts == NULL:
-            Py_DECREF(self.cell)
             raise MemoryError
+        link = <Link *> self.ts.opaque
+        link.guard = <void *> self.guard
+        link.target = <void *> self
     return self
 
 
