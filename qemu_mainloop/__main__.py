@@ -1,4 +1,4 @@
-"""``python -m qemu_mainloop run | info``."""
+"""``python -m qemu_mainloop run | info | bench``."""
 
 import argparse
 import errno
@@ -10,6 +10,7 @@ import signal
 import sys
 
 import qemu_mainloop
+from qemu_mainloop import _bench
 
 
 class Mistake(Exception):
@@ -149,6 +150,21 @@ def has_pidfd():
     return True
 
 
+def bench(options):
+    """Print what the basic operations take on this machine."""
+    try:
+        with qemu_mainloop.MainLoop(options.fdmon) as loop:
+            name = loop.fdmon
+        print(f"qemu_mainloop {qemu_mainloop.__version__}, fdmon {name}, "
+              f"{platform.python_implementation()} {platform.python_version()}, "
+              f"{platform.system()} {platform.release()} {platform.machine()}")
+        for what, ns in _bench.measure(options.fdmon):
+            print(f"{what:<46}{ns:>8.0f} ns", flush=True)
+    except (ValueError, OSError) as error:
+        raise Mistake(str(error)) from None
+    return 0
+
+
 def parser():
     """The command line."""
     top = argparse.ArgumentParser(
@@ -184,6 +200,16 @@ def parser():
         "--cython-include", action="store_true", help="print the directory for cython -I"
     )
     parse_info.set_defaults(function=info)
+    parse_bench = commands.add_parser(
+        "bench",
+        help="measure the basic operations on this machine",
+        description="CPU time of the basic operations of a loop, with callbacks in Python; takes "
+        "about a second.",
+    )
+    parse_bench.add_argument(
+        "--fdmon", metavar="NAME", help="the kernel interface that waits (see info)"
+    )
+    parse_bench.set_defaults(function=bench)
     return top
 
 

@@ -1,4 +1,4 @@
-"""python -m qemu_mainloop run and info."""
+"""python -m qemu_mainloop run, info and bench."""
 
 import os
 import signal
@@ -213,3 +213,23 @@ def test_busy_address_is_told_in_one_line(tmp_path):
     assert done.returncode == 2
     assert "busy.py: Address already in use" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_bench_prints_what_the_basic_operations_take(command):
+    """`bench`: a line of the machine, then one an operation, in nanoseconds."""
+    done = command("bench")
+    machine, *rows = done.stdout.splitlines()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"qemu_mainloop {q.__version__}, fdmon " in machine
+    assert len(rows) == 6
+    for row in rows:
+        what, ns, unit = row.rsplit(maxsplit=2)
+        assert what and unit == "ns" and 0 < int(ns) < 10**7, row
+
+
+def test_bench_of_one_fdmon_and_of_none(command):
+    """`bench --fdmon`: the one that is named, or a line that says why not."""
+    assert "fdmon poll," in command("bench", "--fdmon", "poll").stdout
+    done = command("bench", "--fdmon", "nonesuch")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "nonesuch" in done.stderr and "Traceback" not in done.stderr

@@ -29,6 +29,7 @@ RANKS = [
     [r"_objects\..*"],
     [r"_version", r"header"],
     [r""],
+    [r"_bench"],
     [r"__main__"],
 ]
 # The files of _objects know one another, without a circle; all of them know callback.
