@@ -11,9 +11,9 @@ from qemu_mainloop._core.clock cimport REALTIME, clock_get_ns
 from qemu_mainloop._core.timer cimport QEMUTimer, timer_arm, timer_create, timer_destroy
 from qemu_mainloop._sys.atomic cimport (
     atomic_cas_seq_size, atomic_load_acquire_ptr, atomic_load_int, atomic_store_int)
-from qemu_mainloop._sys.fdsource cimport pidfd_open_child
+from qemu_mainloop._sys.fdsource cimport pidfd_open_child, source_close
 from qemu_mainloop._sys.leaflock cimport LeafLock, leaf_lock, leaf_unlock
-from qemu_mainloop._sys.posix cimport child_collect, child_look, close
+from qemu_mainloop._sys.posix cimport child_collect, child_look
 
 cdef enum:
     LOOK_NS = 50000000       # how often, where there are no pidfds
@@ -60,7 +60,7 @@ cdef bint collect(ChildWatch *w) noexcept nogil:
         status = -1
     if w.pidfd >= 0:
         fd_table_set(w.list.fds, w.pidfd, FD_INTERNAL, NULL, NULL, NULL, NULL, NULL, False)
-        close(w.pidfd)
+        source_close(w.pidfd, w.generation != fork_generation)
     unlink_watch(w.list, w)
     free(w)
     if cb != NULL:
@@ -173,7 +173,7 @@ cdef int child_watch(ChildList *list, pid_t pid, ChildCallback cb, void *opaque,
 
 cdef int give_up(ChildWatch *w, int rc) noexcept nogil:
     if w.pidfd >= 0:
-        close(w.pidfd)
+        source_close(w.pidfd, w.generation != fork_generation)
     free(w)
     return rc
 
@@ -182,7 +182,7 @@ cdef void drop(ChildList *list, ChildWatch *w) noexcept nogil:
     unlink_watch(list, w)
     if w.pidfd >= 0:
         fd_table_set(list.fds, w.pidfd, FD_INTERNAL, NULL, NULL, NULL, NULL, NULL, False)
-        close(w.pidfd)
+        source_close(w.pidfd, w.generation != fork_generation)
     if w.release != NULL:
         w.release(w.opaque)
     free(w)

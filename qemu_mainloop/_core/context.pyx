@@ -15,6 +15,7 @@ from qemu_mainloop._core.hosting cimport (
     hosting_close, hosting_init, hosting_open, hosting_sleep)
 from qemu_mainloop._core.iohandler cimport fd_table_destroy, fd_table_repair, fd_table_set
 from qemu_mainloop._core.polling cimport polling_destroy, polling_init
+from qemu_mainloop._core.signals cimport signals_drop
 from qemu_mainloop._core.timer cimport (
     TimerList, timer_group_destroy, timer_group_init, timer_group_repair, timer_list_armed)
 from qemu_mainloop._sys.atomic cimport (
@@ -169,6 +170,7 @@ cdef int context_restart(AioContext *ctx) noexcept nogil:
     cdef int old_notifier_fd = ctx.wakeup.notifier.read_fd
     cdef int rc
     child_list_drop(&ctx.children)
+    signals_drop(&ctx.fds)
     hosting_close(&ctx.hosting)
     if ctx.wall_watch_fd >= 0:
         drop_internal(ctx, ctx.wall_watch_fd)

@@ -11,12 +11,11 @@ from qemu_mainloop._core.timer cimport timer_list_deadline_ns
 from qemu_mainloop._core.wakeup cimport wakeup_is_notified, wakeup_prepare_sleep
 from qemu_mainloop._sys.atomic cimport atomic_load_int, atomic_store_int
 from qemu_mainloop._sys.clock cimport clock_monotonic_ns
-from qemu_mainloop._sys.errno cimport ENOTSUP
-from qemu_mainloop._sys.fdsource cimport timerfd_arm, timerfd_clear, timerfd_open
+from qemu_mainloop._sys.fdsource cimport (
+    source_close, timerfd_arm, timerfd_clear, timerfd_open)
 from qemu_mainloop._sys.hostfd cimport hostfd_add, hostfd_open, hostfd_remove
 from qemu_mainloop._sys.leaflock cimport leaf_lock, leaf_unlock
 from qemu_mainloop._sys.notifier cimport notifier_set
-from qemu_mainloop._sys.posix cimport close
 from qemu_mainloop._sys.thread cimport mutex_init, mutex_lock, mutex_unlock
 
 cdef int64_t FAR_NS = 1 << 62    # an alarm at or beyond it is none
@@ -59,6 +58,11 @@ cdef int hosting_open(Hosting *h) noexcept nogil:
     return h.fd
 
 
+# Of the fdmons that show in a descriptor; asked for by name, for there may be none here.
+cdef const char *mirror_name() noexcept nogil:
+    return "epoll" if fdmon_find("epoll") != NULL else "kqueue"
+
+
 cdef int hosting_show(Hosting *h) noexcept nogil:
     cdef int rc
     cdef int fd
@@ -67,9 +71,7 @@ cdef int hosting_show(Hosting *h) noexcept nogil:
     leaf_unlock(h.fds.lock)
     if fd < 0:
         if h.fds.mirror.ops == NULL:
-            if fdmon_find("epoll") == NULL:
-                return -ENOTSUP
-            rc = fdmon_open(&h.fds.mirror, "epoll")
+            rc = fdmon_open(&h.fds.mirror, mirror_name())
             if rc < 0:
                 return rc
             leaf_lock(h.fds.lock)
@@ -87,10 +89,11 @@ cdef int hosting_show(Hosting *h) noexcept nogil:
 
 
 cdef void hosting_close(Hosting *h) noexcept nogil:
+    cdef bint of_parent = h.wakeup.generation != fork_generation
     if h.fd >= 0:
-        close(h.fd)
+        source_close(h.fd, of_parent)
     if h.timer_fd >= 0:
-        close(h.timer_fd)
+        source_close(h.timer_fd, of_parent)
     if h.fds.mirror.ops != NULL:
         fdmon_close(&h.fds.mirror)
     h.fd = h.timer_fd = h.shown_fd = -1

@@ -7,6 +7,8 @@ from qemu_mainloop._core.fdtable cimport FdTable
 # Blocks SIG_IPI in this thread, and takes SIGIO, SIGALRM and SIGBUS.  Once a process;
 # again does nothing.  0 or negative errno.
 cdef int signals_attach(FdTable *t) noexcept nogil
+# In a forked child: what its parent took them with is taken out of the parent's table.
+cdef void signals_drop(FdTable *t) noexcept nogil
 
 # From now on signo schedules bh, instead of what it did; replaces an earlier trap,
 # whose bottom half no handler uses any more when it returns.

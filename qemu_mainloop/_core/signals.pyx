@@ -12,8 +12,7 @@ from qemu_mainloop._sys.atomic cimport (
 from qemu_mainloop._sys.fdsource cimport (
     SIGNAL_COUNT, SignalAction, SignalInfo, SignalSet, signal_deliver, signal_source_open,
     signal_source_read, signal_source_set, signal_trap_install, signal_trap_restore,
-    signals_give_back, signals_take)
-from qemu_mainloop._sys.posix cimport close
+    signals_give_back, signals_take, source_close)
 from qemu_mainloop._sys.thread cimport Mutex, mutex_init, mutex_lock, mutex_unlock
 
 cdef enum:
@@ -42,12 +41,7 @@ cdef int signals_attach(FdTable *t) noexcept nogil:
     cdef int rc
     if source_fd >= 0 and generation == fork_generation:
         return 0
-    if source_fd >= 0:
-        # The parent's: this process gave the signals back when it was forked, and now it
-        # wants them for its own main loop.
-        fd_table_set(attached, source_fd, FD_INTERNAL, NULL, NULL, NULL, NULL, NULL, False)
-        close(source_fd)
-        source_fd = -1
+    signals_drop(attached)
     signals_take(&taken)
     signal_source_set(&wanted)
     source_fd = signal_source_open(&wanted)
@@ -62,13 +56,22 @@ cdef int signals_attach(FdTable *t) noexcept nogil:
         rc = fd_table_set(t, source_fd, FD_INTERNAL, on_signals, NULL, NULL, NULL, NULL, False)
     if rc < 0:
         if source_fd >= 0:
-            close(source_fd)
+            source_close(source_fd, False)
         source_fd = -1
         signals_give_back(&taken)
         return rc
     attached = t
     generation = fork_generation
     return 0
+
+
+cdef void signals_drop(FdTable *t) noexcept nogil:
+    # This process gave the signals back when it was forked.
+    global source_fd
+    if source_fd >= 0 and generation != fork_generation and attached == t:
+        fd_table_set(t, source_fd, FD_INTERNAL, NULL, NULL, NULL, NULL, NULL, False)
+        source_close(source_fd, True)
+        source_fd = -1
 
 
 # ---- trapped signals

@@ -2,7 +2,7 @@
 
 from importlib import import_module
 
-_BEST_FIRST = ("adaptive", "epoll", "poll", "win32", "io_uring")
+_BEST_FIRST = ("adaptive", "epoll", "kqueue", "poll", "win32", "io_uring")
 
 for _name in _BEST_FIRST:
     try:

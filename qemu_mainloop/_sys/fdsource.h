@@ -3,6 +3,9 @@
  * exited child (pidfd), a time (timerfd), a wall clock that was set, signals
  * (signalfd).  Where the system has none the opening function says -ENOSYS and
  * the caller has another way.
+ *
+ * On macOS and FreeBSD each is a kqueue with one event in it.  A forked child does not
+ * have those of its parent: source_close() must know.
  */
 #ifndef QEMU_MAINLOOP_SYS_FDSOURCE_H
 #define QEMU_MAINLOOP_SYS_FDSOURCE_H
@@ -138,6 +141,165 @@ static inline int signal_source_read(int fd, siginfo_t *info)
     return info->si_signo;
 }
 
+static inline void timerfd_clear(int fd)
+{
+    uint64_t expirations;
+
+    if (read(fd, &expirations, sizeof expirations) < 0) {
+        errno = 0;              /* somebody else was faster, or it was re-armed */
+    }
+}
+
+/* The parent's, in a forked child, are copies. */
+static inline void source_close(int fd, int of_parent)
+{
+    (void)of_parent;
+    close(fd);
+}
+
+#elif defined(QML_KQUEUE)
+#include "qemu_mainloop/_sys/clock.h"
+#include "qemu_mainloop/_sys/kqueue.h"
+
+static inline int source_add(int fd, uintptr_t ident, int filter, int flags, unsigned fflags,
+                             int64_t data)
+{
+    KEvent change;
+
+    EV_SET(&change, ident, filter, EV_ADD | flags, fflags, data, NULL);
+    return kqueue_call(fd, &change, 1, NULL, 0, 0);
+}
+
+static inline int source_open(uintptr_t ident, int filter, unsigned fflags)
+{
+    int fd = kqueue_open();
+    int rc = fd < 0 ? fd : source_add(fd, ident, filter, 0, fflags, 0);
+
+    if (fd >= 0 && rc < 0) {
+        close(fd);
+    }
+    return rc < 0 ? rc : fd;
+}
+
+static inline void source_close(int fd, int of_parent)
+{
+    if (!of_parent) {
+        close(fd);
+    }
+}
+
+/* macOS says -ESRCH of a child that waits to be collected: the caller looks for itself. */
+static inline int pidfd_open_child(pid_t pid)
+{
+    return source_open((uintptr_t)pid, EVFILT_PROC, NOTE_EXIT);
+}
+
+static inline int timerfd_open(void)
+{
+    return kqueue_open();
+}
+
+/* A queue's times are from now on; those to a date go by the wall clock. */
+static inline int timerfd_arm(int fd, int64_t expire_ns)
+{
+    KEvent change;
+    int64_t left_ns;
+    int rc;
+
+    if (expire_ns < 0) {
+        EV_SET(&change, 1, EVFILT_TIMER, EV_DELETE, 0, 0, NULL);
+        rc = kqueue_call(fd, &change, 1, NULL, 0, 0);
+        return rc == -ENOENT ? 0 : rc;
+    }
+    left_ns = expire_ns - clock_monotonic_ns();
+    return source_add(fd, 1, EVFILT_TIMER, EV_ONESHOT, NOTE_NSECONDS,
+                      left_ns > 0 ? left_ns : 1);
+}
+
+static inline void timerfd_clear(int fd)
+{
+    KEvent expired;
+
+    kqueue_call(fd, NULL, 0, &expired, 1, 0);
+}
+
+/* Nothing tells: who asks looks at the clock now and then. */
+static inline int wall_clock_watch_open(void) { return -ENOSYS; }
+static inline int wall_clock_watch_arm(int fd) { (void)fd; return -ENOSYS; }
+
+/*
+ * A queue is told of a signal that is sent, blocked or not, and leaves it pending: so it
+ * says when to look, and what there is is taken by sigwait(2).  One that was pending before
+ * is told of by an event that is there from the beginning.
+ */
+static inline int signal_source_open(const sigset_t *set)
+{
+    int fd = kqueue_open();
+    int rc = fd < 0 ? fd : source_add(fd, 0, EVFILT_USER, EV_ONESHOT, 0, 0);
+    int signo;
+
+    for (signo = 1; rc >= 0 && signo < NSIG; signo++) {
+        if (sigismember(set, signo) == 1) {
+            rc = source_add(fd, (uintptr_t)signo, EVFILT_SIGNAL, 0, 0, 0);
+        }
+    }
+    if (rc >= 0) {
+        KEvent change;
+
+        EV_SET(&change, 0, EVFILT_USER, 0, NOTE_TRIGGER, 0, NULL);
+        rc = kqueue_call(fd, &change, 1, NULL, 0, 0);
+    }
+    if (fd >= 0 && rc < 0) {
+        close(fd);
+    }
+    return rc < 0 ? rc : fd;
+}
+
+/* May the calling thread take it now? */
+static inline int signal_is_pending(int signo)
+{
+    sigset_t pending, mask;
+
+    return sigpending(&pending) == 0 && sigismember(&pending, signo) == 1 &&
+           pthread_sigmask(SIG_BLOCK, NULL, &mask) == 0 && sigismember(&mask, signo) == 1;
+}
+
+static inline int signal_source_read(int fd, siginfo_t *info)
+{
+    static const int signals[] = { SIGIO, SIGALRM, SIGBUS };
+    KEvent told[4];
+    sigset_t one;
+    unsigned i;
+    int signo;
+
+    kqueue_call(fd, NULL, 0, told, 4, 0);
+    for (i = 0; i < sizeof signals / sizeof signals[0]; i++) {
+        if (!signal_is_pending(signals[i])) {
+            continue;
+        }
+        sigemptyset(&one);
+        sigaddset(&one, signals[i]);
+        memset(info, 0, sizeof *info);
+#ifdef __APPLE__
+        if (sigwait(&one, &signo) != 0) {
+            continue;
+        }
+        info->si_signo = signo;
+#else
+        {
+            static const struct timespec now = { 0, 0 };
+
+            signo = sigtimedwait(&one, info, &now);
+            if (signo < 0) {
+                continue;       /* another thread was faster */
+            }
+        }
+#endif
+        return signo;
+    }
+    return 0;
+}
+
 #else
 
 static inline int pidfd_open_child(pid_t pid) { (void)pid; return -ENOSYS; }
@@ -148,6 +310,7 @@ static inline int timerfd_arm(int fd, int64_t ns)
     (void)ns;
     return -ENOSYS;
 }
+static inline void timerfd_clear(int fd) { (void)fd; }
 static inline int wall_clock_watch_open(void) { return -ENOSYS; }
 static inline int wall_clock_watch_arm(int fd) { (void)fd; return -ENOSYS; }
 static inline int signal_source_open(const sigset_t *set)
@@ -161,17 +324,13 @@ static inline int signal_source_read(int fd, siginfo_t *info)
     (void)info;
     return 0;
 }
+static inline void source_close(int fd, int of_parent)
+{
+    (void)of_parent;
+    close(fd);
+}
 
 #endif
-
-static inline void timerfd_clear(int fd)
-{
-    uint64_t expirations;
-
-    if (read(fd, &expirations, sizeof expirations) < 0) {
-        errno = 0;              /* somebody else was faster, or it was re-armed */
-    }
-}
 
 /* The signals that the main loop takes: SIGIO, SIGALRM, asynchronous SIGBUS. */
 static inline void signal_source_set(sigset_t *set)

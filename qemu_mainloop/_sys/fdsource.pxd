@@ -18,6 +18,8 @@ cdef extern from "qemu_mainloop/_sys/fdsource.h" nogil:
     int timerfd_open()
     int timerfd_arm(int fd, int64_t expire_ns)
     void timerfd_clear(int fd)
+    # of_parent: this is a forked child, and opened was it before.
+    void source_close(int fd, bint of_parent)
     int wall_clock_watch_open()
     int wall_clock_watch_arm(int fd)
 

@@ -38,6 +38,32 @@ static inline void hostfd_remove(int host, int fd)
     }
 }
 
+#elif defined(QML_KQUEUE)
+#include "qemu_mainloop/_sys/kqueue.h"
+
+static inline int hostfd_open(void)
+{
+    return kqueue_open();
+}
+
+static inline int hostfd_add(int host, int fd)
+{
+    KEvent change;
+
+    kqueue_change(&change, fd, POLLIN, 1, 0, 0);
+    return kqueue_call(host, &change, 1, NULL, 0, 0);
+}
+
+static inline void hostfd_remove(int host, int fd)
+{
+    KEvent change;
+
+    kqueue_change(&change, fd, POLLIN, 0, 0, 0);
+    if (kqueue_call(host, &change, 1, NULL, 0, 0) < 0) {
+        errno = 0;              /* gone with its file */
+    }
+}
+
 #else
 
 static inline int hostfd_open(void) { return -ENOTSUP; }

@@ -11,12 +11,12 @@ PACKAGE = Path(__file__).resolve().parents[2] / "qemu_mainloop"
 # rows above its own, and modules of one row may not import each other.
 RANKS = [
     [r"_sys\.(atomic|clock|errno|thread|hostfd|notifier|leaflock)"],
-    [r"_sys\.(posix|linux|uring|win32)"],
+    [r"_sys\.(posix|linux|uring|win32|kqueue)"],
     [r"_sys\.fdsource"],
     [r"_core\.fork"],
     [r"_core\.(wakeup|dispatch|fdmon|lock|clock|heap)"],
     [r"_core\.(bh|timer|polling|fdtable)", r"_fdmon\.(pollset|quiet)"],
-    [r"_core\.(iohandler|step)", r"_fdmon\.(epollset|afdset|handleset)"],
+    [r"_core\.(iohandler|step)", r"_fdmon\.(epollset|afdset|handleset|kqueueset)"],
     [r"_fdmon(\..*)?"],
     [r"_core\.(child|hosting|signals|waitobj)"],
     [r"_core\.context"],

@@ -27,6 +27,13 @@ static inline int pidfd_open_child(pid_t pid)
     return process ? handle_fd(process) : -ECHILD;
 }
 
+/* There is no fork(), so what is open is this process's own. */
+static inline void source_close(int fd, int of_parent)
+{
+    (void)of_parent;
+    fd_close(fd);
+}
+
 static inline int timerfd_open(void) { return -ENOSYS; }
 static inline int timerfd_arm(int fd, int64_t ns)
 {
