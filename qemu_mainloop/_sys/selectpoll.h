@@ -90,7 +90,10 @@ static inline int select_mark_closed(struct pollfd *fds, unsigned n)
     return closed;
 }
 
-/* What poll() knows beside: hang-ups and errors.  How many are ready, closed ones too. */
+/*
+ * Of one that is ready poll() knows more, and can tell a hang-up from data, unless it is a
+ * device.  How many are ready, closed ones too.
+ */
 static inline int select_report(const SelectSets *s, struct pollfd *fds, unsigned n)
 {
     int ready = 0;
@@ -112,8 +115,8 @@ static inline int select_report(const SelectSets *s, struct pollfd *fds, unsigne
         if (fds[i].revents) {
             struct pollfd one = { fds[i].fd, fds[i].events, 0 };
 
-            if (poll(&one, 1, 0) > 0) {
-                fds[i].revents |= one.revents & (POLLERR | POLLHUP);
+            if (poll(&one, 1, 0) > 0 && !(one.revents & POLLNVAL)) {
+                fds[i].revents = one.revents;
             }
         }
         fds[i].revents |= closed;
