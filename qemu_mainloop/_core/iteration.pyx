@@ -18,7 +18,8 @@ from qemu_mainloop._core.polling cimport polling_run
 from qemu_mainloop._core.sleep cimport (
     Iteration, sleep_has_looked, sleep_is_pointless, sleep_looks_first, sleep_not,
     sleep_take_lock, sleep_timeout_ns, sleep_until, sleep_watch_wall_clock)
-from qemu_mainloop._core.timer cimport timer_list_is_empty, timer_list_run
+from qemu_mainloop._core.timer cimport (
+    timer_group_is_empty, timer_list_is_empty, timer_list_run)
 from qemu_mainloop._core.wakeup cimport (
     wakeup_accept, wakeup_end_sleep, wakeup_is_notified, wakeup_prepare_sleep)
 from qemu_mainloop._sys.atomic cimport (
@@ -27,19 +28,7 @@ from qemu_mainloop._sys.atomic cimport (
 from qemu_mainloop._sys.leaflock cimport leaf_lock, leaf_unlock
 from qemu_mainloop._sys.notifier cimport notifier_set
 from qemu_mainloop._sys.thread cimport thread_self
-
-cdef extern from *:
-    """
-    #if defined(_MSC_VER)
-    static __declspec(thread) struct AioContext *qml_current;
-    static __declspec(thread) uintptr_t qml_number;
-    #else
-    static __thread struct AioContext *qml_current;
-    static __thread uintptr_t qml_number;
-    #endif
-    """
-    AioContext *current "qml_current"
-    uintptr_t number "qml_number"
+from qemu_mainloop._sys.threadlocal cimport ThreadOwn, thread_own
 
 cdef int numbers = 0
 
@@ -48,17 +37,16 @@ run_order[:] = [VIRTUAL, REALTIME, HOST]
 
 
 cdef AioContext *iteration_current() noexcept nogil:
-    return current
+    return <AioContext *> thread_own().current
 
 
 cdef uintptr_t iteration_thread_number() noexcept nogil:
-    return number
+    return thread_own().number
 
 
-cdef void take_number() noexcept nogil:
+cdef void take_number(ThreadOwn *own) noexcept nogil:
     # The system gives the name of a thread that is over to the next one; this it does not.
-    global number
-    number = <uintptr_t> (atomic_add_seq_int(&numbers, 1) + 1)
+    own.number = <uintptr_t> (atomic_add_seq_int(&numbers, 1) + 1)
 
 
 # ---- beginning and ending
@@ -84,7 +72,7 @@ cdef inline bint driver_counts(Iteration *it) noexcept nogil:
 
 
 cdef int enter(AioContext *ctx, Iteration *it) noexcept nogil:
-    global current
+    cdef ThreadOwn *own = thread_own()
     cdef int rc
     if not context_claim(ctx):
         return -EBUSY
@@ -98,15 +86,16 @@ cdef int enter(AioContext *ctx, Iteration *it) noexcept nogil:
     ctx.pass_ += 1
     atomic_store_i64(&ctx.counters.iterations, ctx.counters.iterations + 1)
     it.pass_ = ctx.pass_
-    it.outer = current
-    current = ctx
+    it.own_thread = own
+    it.outer = own.current
+    own.current = ctx
     atomic_store_release_size(&ctx.timers.home, thread_self())
-    if number == 0:
-        take_number()
-    atomic_store_release_size(&ctx.last_poller, number)
+    if own.number == 0:
+        take_number(own)
+    atomic_store_release_size(&ctx.last_poller, own.number)
     if driver_counts(it):
         it.seen_events = it.driver.seen_events
-    elif ctx.eventful_in == number or ctx.eventful_in == 0:
+    elif ctx.eventful_in == own.number or ctx.eventful_in == 0:
         it.seen_events = ctx.events
     else:
         it.seen_events = EVENTS_UNSEEN
@@ -127,8 +116,7 @@ cdef void announce_foreign_wait(AioContext *ctx, Iteration *it) noexcept nogil:
 
 
 cdef void leave(AioContext *ctx, Iteration *it) noexcept nogil:
-    global current
-    current = it.outer
+    it.own_thread.current = it.outer
     ctx.depth -= 1
     # Whoever iterates again and again looks at something of its own in between (the flag
     # of stop(), a predicate).  What it waits for may have come to another thread's
@@ -137,7 +125,7 @@ cdef void leave(AioContext *ctx, Iteration *it) noexcept nogil:
     if it.eventful or ctx.depth == 0:
         atomic_store_release_size(&ctx.events, ctx.events + 1)
     if it.eventful:
-        ctx.eventful_in = number
+        ctx.eventful_in = it.own_thread.number
     if driver_counts(it):
         it.driver.seen_events = ctx.events
     if ctx.depth == 0:
@@ -220,8 +208,8 @@ cdef int wait(AioContext *ctx, Iteration *it, int64_t timeout_ns) noexcept nogil
         hosting_clear(&ctx.hosting)
     if it.seen_events != ctx.events:
         timeout_ns = 0
-        ctx.eventful_in = number
-    if ctx.foreign_waiter == number:
+        ctx.eventful_in = it.own_thread.number
+    if ctx.foreign_waiter == it.own_thread.number:
         ctx.foreign_waiter = 0               # it waits here now
     if timeout_ns != 0 and sleep_is_pointless(ctx):
         timeout_ns = 0
@@ -238,9 +226,18 @@ cdef int wait(AioContext *ctx, Iteration *it, int64_t timeout_ns) noexcept nogil
     return 0 if n == -EINTR else n
 
 
+cdef void run_timers(AioContext *ctx, Iteration *it, Outcome *out) noexcept nogil:
+    cdef int i
+    for i in range(CLOCKS):
+        if dispatch_forked(it.d):
+            return
+        if not timer_list_is_empty(&ctx.timers.lists[run_order[i]]):
+            if timer_list_run(&ctx.timers.lists[run_order[i]], it.d):
+                out.progress = True
+
+
 # Phases 5 to 7.
 cdef void dispatch_all(AioContext *ctx, Iteration *it, int n, Outcome *out) noexcept nogil:
-    cdef int i
     # A nested iteration has just looked anew: what the outer one has left is either among
     # the reports, since all is level-triggered, or not ready any more.
     fd_table_forget(&ctx.fds)
@@ -248,12 +245,8 @@ cdef void dispatch_all(AioContext *ctx, Iteration *it, int n, Outcome *out) noex
         fd_table_collect(&ctx.fds, n)
     if ctx.fds.ready_first != NULL:
         out.descriptors = fd_table_dispatch(&ctx.fds, it.d, &out.progress)
-    for i in range(CLOCKS):
-        if dispatch_forked(it.d):
-            return
-        if not timer_list_is_empty(&ctx.timers.lists[run_order[i]]):
-            if timer_list_run(&ctx.timers.lists[run_order[i]], it.d):
-                out.progress = True
+    if not timer_group_is_empty(&ctx.timers):
+        run_timers(ctx, it, out)
     if dispatch_forked(it.d) or bh_queue_is_empty(&ctx.bhs):
         return
     it.eventful = True
@@ -312,7 +305,7 @@ cdef void iteration_prepare_foreign_wait(AioContext *ctx) noexcept nogil:
     # wakeup_is_mine).
     announce_sleep(ctx)
     fd_table_apply(&ctx.fds)
-    ctx.foreign_waiter = number
+    ctx.foreign_waiter = it.own_thread.number
     leave(ctx, &it)                          # and there what came before wakes it at once
 
 

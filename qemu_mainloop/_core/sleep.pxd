@@ -5,11 +5,13 @@ from libc.stdint cimport int64_t, uint64_t, uintptr_t
 from qemu_mainloop._core.context cimport AioContext, Driver
 from qemu_mainloop._core.dispatch cimport Dispatch
 from qemu_mainloop._sys.thread cimport SignalMask
+from qemu_mainloop._sys.threadlocal cimport ThreadOwn
 
 
 # What one iteration carries through its phases, on its thread's stack.
 cdef struct Iteration:
-    AioContext *outer            # what this thread was in an iteration of
+    ThreadOwn *own_thread
+    void *outer                  # what this thread was in an iteration of
     uint64_t pass_
     uint64_t waits_after         # the last iteration begun before phase 2: nested ones included
     uintptr_t seen_events        # what the caller knew of ctx.events; one behind does not sleep

@@ -98,6 +98,11 @@ cdef inline bint timer_list_is_empty(const TimerList *list) noexcept nogil:
     return atomic_load_i64(&list.earliest_ns) == NEVER_NS
 
 
+cdef inline bint timer_group_is_empty(const TimerGroup *g) noexcept nogil:
+    return (timer_list_is_empty(&g.lists[VIRTUAL]) and timer_list_is_empty(&g.lists[REALTIME])
+            and timer_list_is_empty(&g.lists[HOST]))
+
+
 # How many are armed; the lock is held.
 cdef int timer_list_armed(TimerList *list) noexcept nogil
 # The earliest time after after_ns of those in the heap; NEVER_NS: none.  The lock is held.

@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).resolve().parents[2] / "qemu_mainloop"
 # The one table.  A module is in the first row that matches it: it may import from the
 # rows above its own, and modules of one row may not import each other.
 RANKS = [
-    [r"_sys\.(atomic|clock|errno|thread|hostfd|notifier|leaflock)"],
+    [r"_sys\.(atomic|clock|errno|thread|threadlocal|hostfd|notifier|leaflock)"],
     [r"_sys\.(posix|linux|uring|win32|kqueue)"],
     [r"_sys\.fdsource"],
     [r"_core\.fork"],
