@@ -1,5 +1,6 @@
 """Descriptors closed while they are registered, numbers used again, and what a peer sees."""
 
+import fcntl
 import os
 import socket
 import threading
@@ -157,3 +158,23 @@ def test_peer_sees_the_end_after_removal_in_another_thread(loop, sockets):
     thread.join()
     loop.wait(True)
     assert b.recv(10) == b""
+
+
+def test_a_replacement_on_a_number_that_was_closed_makes_no_call(loop, pipe, iterations_in):
+    """Row "when a change takes effect": who has a live registration is not asked, and is found
+    out before the next wait, however the new one differs."""
+    calls = []
+    number = fcntl.fcntl(pipe[1], fcntl.F_DUPFD_CLOEXEC, 200)
+    loop.set_fd_handler(number, lambda: calls.append("old"))
+    for _ in range(40):
+        loop.wait(True)
+    os.close(number)
+    loop.set_fd_handler(number, None, lambda: calls.append("new"))
+    assert iterations_in(loop, 20) < 100
+    assert calls == [] and loop.info()["closed_descriptors"] == 1
+    os.dup2(pipe[1], number, inheritable=False)
+    loop.set_fd_handler(number, None, lambda: calls.append("again"))
+    loop.wait(True)
+    assert calls == ["again"]
+    loop.set_fd_handler(number)
+    os.close(number)

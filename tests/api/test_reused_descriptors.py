@@ -90,3 +90,29 @@ def test_closed_number_registered_again_is_refused_once_noticed(loop, closed_num
     with pytest.raises(OSError) as caught:
         loop.set_fd_handler(number, read=print)
     assert caught.value.errno == errno.EBADF
+
+
+def test_number_reused_after_it_was_idle_for_long_does_not_crash(loop, pipe, other_pipe):
+    """Row "descriptor closed while registered": the kernel's entry is the old file's, which lives
+    on and is ready again and again.  Others are served meanwhile, and a removal ends it."""
+    calls, served = [], []
+    number = os.dup(pipe[0])
+    loop.set_fd_handler(number, lambda: calls.append(1))
+    for _ in range(40):
+        loop.wait(True)
+    dup_to(other_pipe[0], number)
+    os.write(pipe[1], b"x")
+    for _ in range(30):
+        loop.wait(True)
+    loop.set_fd_handler(pipe[0], lambda: served.append(os.read(pipe[0], 1)))
+    assert loop.run_until(lambda: served, timeout=10)
+    loop.set_fd_handler(number)
+    loop.wait(True)
+    calls.clear()
+    os.write(pipe[1], b"y")
+    assert loop.run_until(lambda: len(served) == 2, timeout=10)
+    for _ in range(10):
+        loop.wait(True)
+    assert calls == []
+    loop.set_fd_handler(pipe[0])
+    os.close(number)

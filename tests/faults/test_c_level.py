@@ -225,3 +225,29 @@ def hosted_in_a_child(f, fdmon):
 @pytest.mark.parametrize("fdmon", ["epoll", "poll"])
 def test_a_forked_child_without_descriptors(child, fdmon):
     assert child(hosted_in_a_child, fdmon=fdmon) == 0
+
+
+def an_iothread_that_cannot_wait(f):
+    """Its iterations fail one after the other: it tries again, without a spin, and goes on."""
+    import time
+
+    import qemu_mainloop as q
+
+    with q.IOThread("waiting") as io:
+        ran = []
+        bh = io.loop.bh_new(lambda: ran.append(1))
+        for call in ("poll", "ppoll", "epoll_wait", "epoll_pwait2"):
+            f.arm(call, ENOMEM)
+        bh.schedule()                                 # wakes it, to a wait that fails
+        before = io.loop.info()["iterations"]
+        end = time.monotonic() + 30
+        while io.loop.info()["iterations"] < before + 5:
+            assert time.monotonic() < end
+        f.off()
+        while not ran:
+            assert time.monotonic() < end
+        return ran
+
+
+def test_an_iothread_that_cannot_wait_tries_again(child):
+    assert child(an_iothread_that_cannot_wait) == [1]
