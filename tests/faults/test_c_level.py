@@ -251,3 +251,38 @@ def an_iothread_that_cannot_wait(f):
 
 def test_an_iothread_that_cannot_wait_tries_again(child):
     assert child(an_iothread_that_cannot_wait) == [1]
+
+
+def a_barrier(f):
+    """aio_wait_bh_oneshot() without memory for itself, and for its bottom half."""
+    import ctypes
+
+    import qemu_mainloop as q
+    from qemu_mainloop import aio
+
+    name_of, pointer_of = ctypes.pythonapi.PyCapsule_GetName, ctypes.pythonapi.PyCapsule_GetPointer
+    name_of.restype, name_of.argtypes = ctypes.c_char_p, [ctypes.py_object]
+    pointer_of.restype, pointer_of.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
+
+    def function(name, *types):
+        capsule = aio.__pyx_capi__[name]
+        return ctypes.CFUNCTYPE(*types)(pointer_of(capsule, name_of(capsule)))
+
+    callback = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+    barrier = function("aio_wait_bh_oneshot", ctypes.c_int, ctypes.c_void_p, callback,
+                       ctypes.c_void_p)
+    q.main_loop()
+    context = function("qemu_get_aio_context", ctypes.c_void_p)()
+    nothing = callback(lambda opaque: None)
+    before = f.resources()
+    results = []
+    for n in (1, 2):
+        f.arm("allocate", ENOMEM, n, 1)
+        results.append(barrier(context, nothing, None))
+        assert f.off() == 1
+        assert f.resources() == before
+    return results
+
+
+def test_no_memory_for_a_barrier(child):
+    assert child(a_barrier) == [-ENOMEM, -ENOMEM]
