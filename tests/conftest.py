@@ -2,19 +2,41 @@
 
 import faulthandler
 import gc
+import importlib.util
 import os
 import socket
+import sys
 import threading
+from pathlib import Path
 
 import pytest
 
 import qemu_mainloop
 
 faulthandler.enable()
+WINDOWS = sys.platform == "win32"
+
+if WINDOWS:
+    _spec = importlib.util.spec_from_file_location(
+        "stand_in", Path(__file__).parent / "windows" / "stand_in.py")
+    stand_in = sys.modules["stand_in"] = importlib.util.module_from_spec(_spec)
+    _spec.loader.exec_module(stand_in)
+    stand_in.install()
+
+
+def pytest_collection_modifyitems(config, items):
+    """What is about POSIX alone is not collected on Windows, nor the other way round."""
+    marker = "posix_only" if WINDOWS else "windows_only"
+    elsewhere = [item for item in items if item.get_closest_marker(marker)]
+    if elsewhere:
+        items[:] = [item for item in items if not item.get_closest_marker(marker)]
+        config.hook.pytest_deselected(items=elsewhere)
 
 
 def open_descriptors():
-    """The numbers of this process's open descriptors."""
+    """The numbers of this process's open descriptors; on Windows there is no list of them."""
+    if WINDOWS:
+        return set()
     listing = os.open("/proc/self/fd", os.O_RDONLY | os.O_DIRECTORY)
     try:
         return {int(name) for name in os.listdir(listing)} - {listing}
