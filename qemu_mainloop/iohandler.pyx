@@ -7,8 +7,8 @@ from qemu_mainloop._core.iteration cimport (
     iteration_dispatch_reports, iteration_prepare_foreign_wait)
 from qemu_mainloop._core.fdtable cimport FdTable, fd_table_wants
 from qemu_mainloop._core.mainloop cimport main_context
-from qemu_mainloop._sys.posix cimport POLLIN, POLLOUT
-from qemu_mainloop._sys.posix cimport fd_fits_set as fits
+from qemu_mainloop._sys.posix cimport (
+    POLLIN, POLLOUT, fd_may_have_handler, fd_fits_set as fits)
 
 cdef extern from *:
     void fd_add "FD_SET"(int fd, fd_set *set) noexcept nogil
@@ -29,7 +29,7 @@ cdef void qemu_iohandler_fill(int *pnfds, fd_set *readfds, fd_set *writefds,
     iteration_prepare_foreign_wait(ctx)
     for fd in range(ctx.fds.size):
         events = fd_table_wants(&ctx.fds, fd, &tag)
-        if events == 0 or not fits(fd):
+        if events == 0 or not fits(fd) or not fd_may_have_handler(fd):
             continue
         if events & POLLIN:
             fd_add(fd, readfds)
