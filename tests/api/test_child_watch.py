@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -36,13 +38,33 @@ class Child:
             pass
 
 
+class WindowsChild:
+    """The same; its status stays for whoever has a handle of it."""
+
+    def __init__(self, status):
+        self.process = subprocess.Popen(["cmd", "/c", f"set /p line=& exit {status}"],
+                                        stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+        self.pid = self.process.pid
+
+    def tell(self):
+        self.process.stdin.close()
+
+    def end(self):
+        self.tell()
+        self.process.wait()
+
+    def clear_away(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
 @pytest.fixture
 def child():
     """Makes children; what is left of them goes after the test."""
     made = []
 
     def make(status=0):
-        made.append(Child(status))
+        made.append(WindowsChild(status) if sys.platform == "win32" else Child(status))
         return made[-1]
 
     yield make
@@ -59,6 +81,7 @@ def test_the_callback_gets_pid_and_exit_status(loop, child, calls):
     assert calls == [(c.pid, 7)]
 
 
+@pytest.mark.posix_only(reason="no signal ends a process")
 def test_a_child_that_a_signal_ended_has_a_negative_status(loop, child, calls):
     """Section 3: as subprocess gives it."""
     c = child()
@@ -94,6 +117,7 @@ def test_a_child_that_calls_counts_no_descriptor(loop, child, calls):
     assert calls == [0]
 
 
+@pytest.mark.posix_only(reason="nothing is reaped")
 def test_without_a_callback_the_child_is_reaped_all_the_same(loop, child):
     """Section 3: callback=None."""
     c = child()
@@ -104,6 +128,7 @@ def test_without_a_callback_the_child_is_reaped_all_the_same(loop, child):
         os.waitpid(c.pid, 0)
 
 
+@pytest.mark.posix_only(reason="a status is there for everybody who has a handle")
 def test_a_stolen_status_is_none(loop, child, calls):
     """Row child watch: another part of the program collected it; E9, stolen statuses."""
     c = child(status=5)
@@ -123,6 +148,7 @@ def test_a_child_is_watched_once(loop, child):
     assert loop.info()["child_watches"] == 1
 
 
+@pytest.mark.posix_only(reason="nothing is reaped")
 def test_a_child_that_nobody_watches_is_not_reaped(loop, child, calls):
     """Row child watch: never reaps another's child."""
     watched, other = child(), child()
@@ -133,6 +159,7 @@ def test_a_child_that_nobody_watches_is_not_reaped(loop, child, calls):
     assert os.waitpid(other.pid, os.WNOHANG)[0] == other.pid
 
 
+@pytest.mark.posix_only(reason="no process is stopped")
 def test_a_stopped_child_is_not_reported(loop, child, calls):
     """Row child watch: exits only."""
     c = child()
@@ -169,6 +196,7 @@ def test_a_callback_may_watch_another_child(loop, child, calls):
     assert calls == [second.pid]
 
 
+@pytest.mark.posix_only(reason="there are no signal masks")
 def test_it_works_with_sigchld_blocked(loop, child, calls):
     """Row child watch: never a SIGCHLD handler; E9, inherited mask."""
     old = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
@@ -192,6 +220,7 @@ def test_an_iothread_reaps_too(child, calls):
     assert calls == [6]
 
 
+@pytest.mark.posix_only(reason="nothing is reaped")
 def test_closing_the_loop_leaves_the_child_to_the_program(child):
     """Section 3, close(): what is registered is forgotten; the child is not reaped."""
     c = child(status=2)

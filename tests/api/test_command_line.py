@@ -115,6 +115,7 @@ def main(loop, args):
     assert "ZeroDivisionError" in done.stderr
 
 
+@pytest.mark.posix_only(reason="no process can send one to another")
 @pytest.mark.parametrize("signo", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_the_loop_in_good_order(program, tmp_path, signo):
     """`run`: until SIGINT or SIGTERM; the close function is called, the status is its own."""
@@ -192,7 +193,7 @@ def test_info_describes_the_installation(command):
     lines = command("info").stdout.splitlines()
     assert f"version: {q.__version__}" in lines
     assert "ABI: 1" in lines
-    assert "fdmon poll: yes" in lines
+    assert f"fdmon {q.fdmons()[-1]}: yes" in lines
     assert any(line.startswith(f"fdmon {ABSENT}: no (") for line in lines)
 
 
@@ -214,7 +215,8 @@ def test_busy_address_is_told_in_one_line(tmp_path):
         [sys.executable, "-P", "-m", "qemu_mainloop", "run", str(target)],
         capture_output=True, text=True, timeout=60, cwd=tmp_path)
     assert done.returncode == 2
-    assert "busy.py: Address already in use" in done.stderr
+    assert "busy.py: " in done.stderr and len(done.stderr.splitlines()) == 1
+    assert sys.platform == "win32" or "Address already in use" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -6,6 +6,7 @@ that registers, schedules and arms at that very moment does not wait for itself.
 
 import gc
 import os
+import signal
 
 import pytest
 
@@ -60,8 +61,8 @@ def replaced_fd_handler(loop, callback, fd):
 
 
 def signal_handler(loop, callback, fd):
-    loop.add_signal_handler(10, callback)
-    return lambda: loop.remove_signal_handler(10)
+    loop.add_signal_handler(signal.SIGTERM, callback)
+    return lambda: loop.remove_signal_handler(signal.SIGTERM)
 
 
 KINDS = [bottom_half, timer, fd_handler, replaced_fd_handler, signal_handler]

@@ -110,6 +110,7 @@ def test_unclosed_loop_in_a_cycle_with_its_handler_is_collected(fdmon, pipe):
     assert seen() is None
 
 
+@pytest.mark.posix_only(reason="tests/windows/test_sockets.py has it for sockets")
 def test_descriptor_stays_open_and_blocking_after_removal_and_close(fdmon):
     """Row "fd handler": the descriptor stays the user's."""
     ends = os.pipe()

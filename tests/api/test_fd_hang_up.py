@@ -58,6 +58,7 @@ def test_reset_connection_calls_read_and_write_in_one_iteration(loop):
         loop.set_fd_handler(client)
 
 
+@pytest.mark.posix_only(reason="no descriptor hangs up without being writable")
 def test_hang_up_that_nobody_asked_for_does_not_spin(loop, pipe):
     """Row "fd handler": write does not run on HUP; the loop does not spin on it either."""
     calls, ticks = [], []
@@ -71,6 +72,7 @@ def test_hang_up_that_nobody_asked_for_does_not_spin(loop, pipe):
     assert loop.info()["iterations"] - before < 40
 
 
+@pytest.mark.posix_only(reason="there are no pseudo-terminals")
 def test_terminal_whose_master_hangs_up_calls_read(loop):
     """Row "fd handler": HUP of a terminal calls read, which sees the end or EIO."""
     master, slave = os.openpty()
@@ -94,6 +96,7 @@ def test_terminal_whose_master_hangs_up_calls_read(loop):
         os.close(slave)
 
 
+@pytest.mark.posix_only(reason="there are no pseudo-terminals")
 def test_pty_whose_last_slave_closes_calls_read_of_the_master(loop):
     """Row "fd handler": HUP of a pty."""
     master, slave = os.openpty()
@@ -109,6 +112,7 @@ def test_pty_whose_last_slave_closes_calls_read_of_the_master(loop):
         os.close(master)
 
 
+@pytest.mark.posix_only(reason="there are no pseudo-terminals")
 def test_hung_up_pty_behind_a_closed_gate_does_not_spin(loop):
     """Row "fd_read_poll": no spin on HUP."""
     master, slave = os.openpty()

@@ -7,7 +7,8 @@ import socket
 
 import pytest
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = [pytest.mark.timeout(60),
+              pytest.mark.posix_only(reason="a handle gets the number that the system likes")]
 
 NUMBERS = range(500, 512)
 READS = select.POLLIN | select.POLLHUP | select.POLLERR

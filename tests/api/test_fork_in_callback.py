@@ -9,6 +9,8 @@ import pytest
 
 import qemu_mainloop as q
 
+pytestmark = pytest.mark.posix_only(reason="there is no fork")
+
 
 def answer_of(reading, pid):
     """What the child with that pid has written, as a Python value; the child is reaped."""

@@ -15,6 +15,7 @@ def ran():
     return []
 
 
+@pytest.mark.posix_only(reason="there is no such signal")
 def test_sig_ipi_is_sigusr1():
     """Section 2.1: SIG_IPI."""
     assert q.SIG_IPI == signal.SIGUSR1

@@ -8,6 +8,8 @@ import time
 
 import pytest
 
+pytestmark = pytest.mark.posix_only(reason="no kernel object shows what a loop waits for")
+
 
 class Host:
     """A loop in epoll's hands: it is iterated only when its descriptor is readable."""

@@ -11,6 +11,8 @@ import pytest
 
 import qemu_mainloop as q
 
+pytestmark = pytest.mark.posix_only(reason="no kernel object shows what a loop waits for")
+
 FAR_NS = 3600 * 10**9
 
 

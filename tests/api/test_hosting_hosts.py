@@ -6,7 +6,11 @@ import subprocess
 import sys
 import time
 
+import pytest
+
 import qemu_mainloop as q
+
+pytestmark = pytest.mark.posix_only(reason="no kernel object shows what a loop waits for")
 
 
 def test_fileno_is_always_the_same_number(loop):

@@ -74,6 +74,7 @@ def test_a_select_loop_serves_only_what_is_ready(ran, pipe):
     assert ran == [1]
 
 
+@pytest.mark.posix_only(reason="the notifier is no socket")
 def test_a_select_loop_is_woken_by_a_notification(ran):
     """Section 2.1: the loop's own descriptors are in the sets too."""
     q.qemu_notify_event()

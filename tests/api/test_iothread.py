@@ -65,6 +65,7 @@ def test_two_iothreads_are_two_threads(here):
         assert here.run_until(lambda: len(threads) == 2, timeout=10)
 
 
+@pytest.mark.posix_only(reason="there are no signal masks")
 def test_it_blocks_all_signals(here):
     """Section 3: a process's signals are for the threads that were there before."""
     masks = []

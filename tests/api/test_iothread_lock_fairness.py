@@ -6,6 +6,8 @@ import threading
 
 import pytest
 
+pytestmark = pytest.mark.posix_only(reason="sees in /proc that a thread waits")
+
 
 @pytest.fixture
 def lock(main_loop):

@@ -71,6 +71,7 @@ def test_exited_child_counts_nothing(loop, calls):
     child.returncode = 0
 
 
+@pytest.mark.posix_only(reason="there are no interval timers")
 def test_signal_completes_the_iteration_and_counts_nothing(loop, calls):
     """Row "main_loop_wait returns": EINTR is not an error, signals count 0."""
     before = signal.signal(signal.SIGALRM, lambda *args: calls.append("handler"))
@@ -116,6 +117,7 @@ def test_non_blocking_wait_sees_soon_what_another_thread_did(loop, pipe, calls):
     assert calls == [b"x"]
 
 
+@pytest.mark.posix_only(reason="sockets alone have fd handlers; tests/windows has many")
 def test_non_blocking_wait_reports_more_descriptors_than_one_call_holds(loop):
     """Row "non-blocking wait": reports all that happened before it in this thread."""
     fds = []

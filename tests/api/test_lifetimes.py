@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 import time
 import weakref
 
@@ -177,10 +178,10 @@ def test_a_child_callback_goes_after_its_call(loop, callback):
 def test_a_signal_callback_goes_with_its_removal(loop, callback):
     """Section 3, lifetimes: until remove_signal_handler()."""
     alive, strong = callback
-    loop.add_signal_handler(10, strong.pop())
+    loop.add_signal_handler(signal.SIGTERM, strong.pop())
     gc.collect()
     assert alive() is not None
-    loop.remove_signal_handler(10)
+    loop.remove_signal_handler(signal.SIGTERM)
     loop.wait(True)
     assert alive() is None
 

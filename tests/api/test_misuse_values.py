@@ -5,6 +5,7 @@ loop is as it was, and the next right call works.
 """
 
 import signal
+import sys
 
 import pytest
 
@@ -172,6 +173,9 @@ qemu_iohandler_poll rc   | "x"   | TypeError  | rc is an int, not str
 qemu_iohandler_poll rc   | HUGE  | ValueError | rc .* out of range
 """
 ROWS = [[part.strip() for part in line.split("|")] for line in WRONG.strip().splitlines()]
+if sys.platform == "win32":
+    # Where an fd_set counts its members any number fits.
+    ROWS = [row for row in ROWS if "fit an fd_set" not in row[3]]
 
 
 class At:

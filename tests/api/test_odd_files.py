@@ -10,7 +10,8 @@ import pytest
 
 import qemu_mainloop as q
 
-pytestmark = pytest.mark.timeout(20)
+pytestmark = [pytest.mark.timeout(20),
+              pytest.mark.posix_only(reason="sockets alone have fd handlers")]
 
 
 @pytest.fixture(params=["regular file", "/dev/null"])

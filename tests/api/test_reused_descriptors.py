@@ -5,7 +5,8 @@ import os
 
 import pytest
 
-pytestmark = pytest.mark.timeout(20)
+pytestmark = [pytest.mark.timeout(20),
+              pytest.mark.posix_only(reason="a handle gets the number that the system likes")]
 
 MOST_STRAY_CALLS = 8
 

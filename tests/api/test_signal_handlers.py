@@ -140,6 +140,7 @@ def test_trapping_sigint_keeps_keyboard_interrupt_away(loop):
     assert ran == [1]
 
 
+@pytest.mark.posix_only(reason="there are no signal masks")
 def test_other_signals_and_the_mask_are_not_touched(loop):
     """Section 3: no signal mask and no other handler is touched."""
 

@@ -7,6 +7,8 @@ import time
 
 import pytest
 
+pytestmark = pytest.mark.posix_only(reason="there are no signal masks")
+
 
 def mask():
     """The signals that this thread blocks."""

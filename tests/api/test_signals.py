@@ -128,6 +128,7 @@ for i, _ in enumerate(iter(lambda: os.read(0, 1), b"")):
 
 
 @pytest.mark.slow
+@pytest.mark.posix_only(reason="no process can send one to another")
 def test_sigint_at_many_instants_always_ends_the_wait(loop):
     """Section 3: no window between the last check and the sleep."""
     command = [sys.executable, "-P", "-c", CHILD]
@@ -153,6 +154,7 @@ def test_a_python_handler_runs_while_the_loop_sleeps(loop, usr1):
     assert got == [usr1]
 
 
+@pytest.mark.posix_only(reason="no signal but Ctrl-C ends a sleep; tests/windows has its own")
 def test_set_wakeup_fd_is_left_alone(loop, pipe, usr1):
     """Section 3: signal.set_wakeup_fd is left alone, and gets its byte."""
     signal.signal(usr1, lambda signo, frame: None)
@@ -166,6 +168,7 @@ def test_set_wakeup_fd_is_left_alone(loop, pipe, usr1):
         assert signal.set_wakeup_fd(old) == pipe[1]
 
 
+@pytest.mark.posix_only(reason="there are no signal masks")
 def test_the_signal_mask_is_as_it_was_after_ctrl_c(main_loop):
     """Section 3: also on the way out with an exception."""
     before = mask()

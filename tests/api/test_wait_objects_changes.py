@@ -96,6 +96,7 @@ def test_object_that_deletes_another_signalled_one_keeps_it_from_running(header,
     assert len(calls) == 1
 
 
+@pytest.mark.posix_only(reason="sockets alone have fd handlers")
 @pytest.mark.parametrize("first", ["wait object", "fd handler"])
 def test_number_is_a_wait_object_or_has_an_fd_handler(header, events, calls, first):
     """Row "fd handler": one per descriptor; a wait object's is not replaced silently."""
@@ -122,6 +123,7 @@ def test_closed_object_neither_spins_nor_disturbs(header, events, calls, iterati
     assert calls.count("closed") <= 8
 
 
+@pytest.mark.posix_only(reason="a handle gets the number that the system likes")
 def test_number_of_a_closed_object_may_be_added_anew(header, events, calls):
     """Row "descriptor closed while registered": a later registration works at once."""
     add(events[0], calls, opaque="old")
@@ -135,6 +137,7 @@ def test_number_of_a_closed_object_may_be_added_anew(header, events, calls):
     assert calls == ["new"]
 
 
+@pytest.mark.posix_only(reason="sockets alone have fd handlers")
 def test_number_of_a_closed_object_may_get_an_fd_handler_and_back(header, events, calls):
     """Row "descriptor closed while registered": a later registration works, of either kind."""
     number = events[0]

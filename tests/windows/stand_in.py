@@ -6,10 +6,12 @@ and so on take them by their numbers, too.  For tests alone: conftest.py install
 """
 
 import ctypes
+import errno
 import os
 import select
 import signal
 import socket
+import subprocess
 import sys
 import time
 import types
@@ -22,11 +24,14 @@ kernel32.WaitForSingleObject.argtypes = [ctypes.c_void_p, ctypes.c_ulong]
 
 _sockets = {}
 _events = {}  # handle: value
+_gone = set()  # numbers that were ours: the C library has others by the same numbers
+_children = {}  # process number: Popen
 _real = {name: getattr(os, name) for name in ("read", "write", "close", "dup", "kill")}
 
 
 def _own(sock):
     _sockets[sock.fileno()] = sock
+    _gone.discard(sock.fileno())
     return sock.fileno()
 
 
@@ -57,11 +62,15 @@ def write(fd, data):
 
 
 def close(fd):
+    if fd in _gone:
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
     if fd in _sockets:
         _sockets.pop(fd).close()
+        _gone.add(fd)
     elif fd in _events:
         del _events[fd]
         kernel32.CloseHandle(fd)
+        _gone.add(fd)
     else:
         _real["close"](fd)
 
@@ -74,6 +83,7 @@ def eventfd(value, flags=0):
     """An event that stays set until it is read."""
     fd = kernel32.CreateEventW(None, True, value > 0, None)
     _events[fd] = value
+    _gone.discard(fd)
     return fd
 
 
@@ -102,6 +112,18 @@ def kill(pid, signo):
         _real["kill"](pid, signo)
 
 
+def posix_spawn(path, argv, env):
+    """For ["sh", "-c", "exit 3"]."""
+    child = subprocess.Popen(["cmd", "/c", argv[2]], stdin=subprocess.DEVNULL)
+    _children[child.pid] = child
+    return child.pid
+
+
+def waitid(kind, pid, options):
+    """Until it has ended; its status stays."""
+    _children[pid].wait()
+
+
 class Poll:
     """select.poll(), by select()."""
 
@@ -126,10 +148,10 @@ class Poll:
 def install():
     """Makes os, and modules that Windows lacks, have what is above."""
     for name in ("pipe2", "pipe", "read", "write", "close", "dup", "eventfd", "eventfd_read",
-                 "eventfd_write", "sched_yield", "kill"):
+                 "eventfd_write", "sched_yield", "kill", "posix_spawn", "waitid"):
         setattr(os, name, globals()[name])
     for number, name in enumerate(("O_NONBLOCK", "O_CLOEXEC", "EFD_NONBLOCK", "EFD_CLOEXEC",
-                                   "EFD_SEMAPHORE")):
+                                   "EFD_SEMAPHORE", "P_PID", "WEXITED", "WNOWAIT")):
         setattr(os, name, 1 << (20 + number))
     # Two that a program may use for itself; the others are names of what nobody can catch.
     signal.SIGUSR1, signal.SIGUSR2 = signal.SIGBREAK, signal.SIGTERM

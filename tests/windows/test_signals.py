@@ -36,6 +36,27 @@ def test_ctrl_c_that_came_before_the_sleep(loop):
     assert loop.wait() == 0                          # an old one interrupts nothing
 
 
+def test_ctrl_c_at_many_instants_always_ends_the_wait(loop):
+    """No window between the last check and the sleep."""
+    go = threading.Semaphore(0)
+
+    def interrupt():
+        for i in range(100):
+            assert go.acquire(timeout=20)
+            end = time.perf_counter_ns() + i * 1000
+            while time.perf_counter_ns() < end:
+                pass
+            signal.raise_signal(signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    for _ in range(100):
+        with pytest.raises(KeyboardInterrupt):
+            go.release()
+            loop.run_until(lambda: False, timeout=20)
+    thread.join()
+
+
 def test_the_wakeup_descriptor_gets_its_byte(loop):
     ours, theirs = socket.socketpair()
     with ours, theirs:

@@ -202,7 +202,7 @@ def test_no_set_is_lost(main_loop, kernel, calls):
 
 # ---- polling callbacks
 
-def test_a_polling_callback_that_says_no_makes_nothing_look_ready(main_loop, kernel, sockets, calls):
+def test_a_polling_callback_makes_nothing_look_ready(main_loop, kernel, sockets, calls):
     """The original calls every fd handler then (its descriptor sets still hold the interest)."""
     q.qemu_add_polling_cb(lambda _: calls.append("asked") or True, None)
     q.qemu_set_fd_handler(sockets[0].fileno(), lambda _: calls.append("read"), None, None)
