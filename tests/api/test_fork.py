@@ -1,6 +1,7 @@
 """A forked child: its loop works, and the parent notices nothing of it."""
 
 import ast
+import fcntl
 import os
 import signal
 import threading
@@ -31,6 +32,13 @@ def report(writing, function):
         os.write(writing, repr(f"{type(error).__name__}: {error}").encode())
     finally:
         os._exit(0)
+
+
+def is_open(fd):
+    try:
+        return fcntl.fcntl(fd, fcntl.F_GETFD) >= 0
+    except OSError:
+        return False
 
 
 def in_child(function):
@@ -70,6 +78,33 @@ def test_a_hosted_child_does_not_wake_the_parents_host(loop):
     assert in_child(lambda: (bh.schedule(), loop.notify(), loop.wait(True))[2]) == 0
     assert loop.fileno() == before
     assert not bh.scheduled
+
+
+def test_the_child_closes_no_number_that_is_another_files_by_now(loop):
+    """Row fork: kernel objects that a child does not inherit leave it their numbers (kqueue)."""
+    sleeping, end = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(end)
+        os.read(sleeping, 1)
+        os._exit(0)
+    os.close(sleeping)
+    gone = []
+    loop.add_child_watch(pid, lambda *args: gone.append(args))
+    loop.fileno()
+    loop.wait(True)
+
+    def numbers_lost():
+        files = [os.open(os.devnull, os.O_RDONLY) for _ in range(40)]
+        loop.wait(True)
+        loop.fileno()
+        loop.close()
+        device = os.stat(os.devnull).st_rdev
+        return [fd for fd in files if not is_open(fd) or os.fstat(fd).st_rdev != device]
+
+    assert in_child(numbers_lost) == []
+    os.close(end)
+    assert loop.run_until(lambda: gone, timeout=20)
 
 
 def test_what_the_child_removes_stays_in_the_parent(loop, pipe):
