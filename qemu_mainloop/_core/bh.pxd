@@ -124,6 +124,11 @@ cdef inline void bh_schedule(QEMUBH *bh) noexcept nogil:
     wakeup_kick(q.wakeup)                                            # P5
 
 
+# The loop's: one that ran in the last pass was scheduled again meanwhile.
+cdef inline bint bh_queue_goes_on(const BHQueue *q) noexcept nogil:
+    return q.later != NULL and atomic_load_acquire_int(&q.later.state) == BH_NOW
+
+
 cdef inline bint bh_queue_is_empty(const BHQueue *q) noexcept nogil:
     # Pairs with P3; together with the exchange in wakeup_prepare_sleep: S3.
     return (atomic_load_seq_ptr(<void *> &q.top) == NULL and q.head == NULL

@@ -2,7 +2,7 @@
 
 from libc.errno cimport EINTR
 
-from qemu_mainloop._core.bh cimport bh_queue_is_empty, bh_timeout_ns
+from qemu_mainloop._core.bh cimport bh_queue_goes_on, bh_queue_is_empty, bh_timeout_ns
 from qemu_mainloop._core.clock cimport CLOCKS, HOST, NEVER_NS
 from qemu_mainloop._core.context cimport BusyPolling
 from qemu_mainloop._core.dispatch cimport (
@@ -34,7 +34,7 @@ cdef enum:
 
 
 cdef bint sleep_is_pointless(AioContext *ctx) noexcept nogil:
-    return (wakeup_is_notified(&ctx.wakeup)
+    return (wakeup_is_notified(&ctx.wakeup) or bh_queue_goes_on(&ctx.bhs)
             or (not bh_queue_is_empty(&ctx.bhs) and bh_timeout_ns(&ctx.bhs) == 0))
 
 
