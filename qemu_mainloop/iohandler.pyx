@@ -22,44 +22,59 @@ cdef void qemu_fd_register(int fd) noexcept nogil:
 cdef void qemu_iohandler_fill(int *pnfds, fd_set *readfds, fd_set *writefds,
                               fd_set *xfds) noexcept nogil:
     cdef AioContext *ctx = main_context
-    cdef int fd, events
+    cdef int events
     cdef uint32_t tag = 0
+    cdef int fd = 0
     if ctx == NULL:
         return
     iteration_prepare_foreign_wait(ctx)
-    for fd in range(ctx.fds.size):
+    events = fd_table_wants(&ctx.fds, fd, &tag)
+    while events >= 0:
+        if events and fits(fd) and fd_may_have_handler(fd):
+            if events & POLLIN:
+                fd_add(fd, readfds)
+            if events & POLLOUT:
+                fd_add(fd, writefds)
+            if fd > pnfds[0]:
+                pnfds[0] = fd
+        fd += 1
         events = fd_table_wants(&ctx.fds, fd, &tag)
-        if events == 0 or not fits(fd) or not fd_may_have_handler(fd):
-            continue
-        if events & POLLIN:
-            fd_add(fd, readfds)
-        if events & POLLOUT:
-            fd_add(fd, writefds)
-        if fd > pnfds[0]:
-            pnfds[0] = fd
+
+
+cdef struct Found:
+    fd_set *readfds
+    fd_set *writefds
+
+
+cdef int fill_reports(FdTable *t, void *found) noexcept nogil:
+    cdef Found *f = <Found *> found
+    cdef int events
+    cdef uint32_t tag = 0
+    cdef int fd = 0
+    cdef int n = 0
+    cdef int wanted = fd_table_wants(t, fd, &tag)
+    while wanted >= 0 and fits(fd) and n < t.max_reports:
+        events = 0
+        if fd_has(fd, f.readfds):
+            events |= POLLIN
+        if fd_has(fd, f.writefds):
+            events |= POLLOUT
+        if events & wanted:
+            t.reports[n].fd = fd
+            t.reports[n].tag = tag
+            t.reports[n].events = events
+            n += 1
+        fd += 1
+        wanted = fd_table_wants(t, fd, &tag)
+    return n
 
 
 cdef void qemu_iohandler_poll(fd_set *readfds, fd_set *writefds, fd_set *xfds,
                               int rc) noexcept nogil:
     cdef AioContext *ctx = main_context
-    cdef FdTable *t
-    cdef int fd, events
-    cdef uint32_t tag = 0
-    cdef int n = 0
+    cdef Found found
     if ctx == NULL or rc <= 0:
         return
-    t = &ctx.fds
-    for fd in range(t.size):
-        if not fits(fd) or n == t.max_reports:
-            break
-        events = 0
-        if fd_has(fd, readfds):
-            events |= POLLIN
-        if fd_has(fd, writefds):
-            events |= POLLOUT
-        if events & fd_table_wants(t, fd, &tag):
-            t.reports[n].fd = fd
-            t.reports[n].tag = tag
-            t.reports[n].events = events
-            n += 1
-    iteration_dispatch_reports(ctx, n)
+    found.readfds = readfds
+    found.writefds = writefds
+    iteration_dispatch_reports(ctx, fill_reports, &found)

@@ -134,7 +134,8 @@ cdef bint fd_table_has_hidden(FdTable *t) noexcept nogil
 cdef int fd_table_settle(FdTable *t) noexcept nogil
 # Nanoseconds until a muted descriptor is to be looked at again; -1: none.
 cdef int64_t fd_table_timeout_ns(FdTable *t) noexcept nogil
-# What the fdmon watches fd for, for a foreign wait: a closed one is buried first.
+# What the fdmon watches fd for, for a foreign wait: a closed one is buried first.  -1: the
+# table ends before it.
 cdef int fd_table_wants(FdTable *t, int fd, uint32_t *tag) noexcept nogil
 # Looks at every descriptor and marks those that were closed; how many are.
 cdef int fd_table_verify(FdTable *t) noexcept nogil

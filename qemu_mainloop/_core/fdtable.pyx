@@ -243,6 +243,9 @@ cdef int fd_table_wants(FdTable *t, int fd, uint32_t *tag) noexcept nogil:
     cdef FdSlot *slot
     cdef int events = 0
     fd_table_open(t)
+    if fd >= t.size:
+        fd_table_shut(t)
+        return -1
     slot = &t.slots[fd]
     if slot.handler != NULL and not slot.is_dead:
         if fd_is_open(fd):

@@ -4,6 +4,7 @@
 from libc.stdint cimport int64_t, uintptr_t
 
 from qemu_mainloop._core.context cimport AioContext, Driver
+from qemu_mainloop._core.fdtable cimport FdTable
 
 
 cdef struct Outcome:
@@ -25,8 +26,11 @@ cdef int iteration_run(AioContext *ctx, int64_t timeout_ns, Driver *driver,
 cdef int iteration_run_bottom_halves(AioContext *ctx) noexcept nogil
 cdef bint iteration_run_timers(AioContext *ctx, int clock) noexcept nogil
 # A wait of somebody else's: how long it may be for bottom halves' sake (-1: any); asks
-# and applies before it; then runs the descriptor phase over the n reports that were
-# gathered in fds.reports.  From either of the first two on the context counts as asleep.
+# and applies before it; then runs the descriptor phase over what it found.  From either of the
+# first two on the context counts as asleep.
 cdef int64_t iteration_foreign_timeout_ns(AioContext *ctx) noexcept nogil
 cdef void iteration_prepare_foreign_wait(AioContext *ctx) noexcept nogil
-cdef void iteration_dispatch_reports(AioContext *ctx, int n) noexcept nogil
+# fill() writes the table's reports from what the foreign wait found; how many.  Called once
+# the calling thread is the only one inside, if it gets in.
+cdef void iteration_dispatch_reports(AioContext *ctx, int (*fill)(FdTable *, void *) noexcept nogil,
+                                     void *found) noexcept nogil

@@ -8,7 +8,7 @@ from qemu_mainloop._core.clock cimport CLOCKS, HOST, NEVER_NS, REALTIME, VIRTUAL
 from qemu_mainloop._core.context cimport EVENTS_UNSEEN, context_claim, context_restart
 from qemu_mainloop._core.dispatch cimport (
     dispatch_begin, dispatch_end, dispatch_forked)
-from qemu_mainloop._core.fdtable cimport fd_table_apply
+from qemu_mainloop._core.fdtable cimport FdTable, fd_table_apply
 from qemu_mainloop._core.fork cimport fork_generation
 from qemu_mainloop._core.hosting cimport hosting_clear, hosting_show, hosting_sleep
 from qemu_mainloop._core.iohandler cimport (
@@ -309,7 +309,8 @@ cdef void iteration_prepare_foreign_wait(AioContext *ctx) noexcept nogil:
     leave(ctx, &it)                          # and there what came before wakes it at once
 
 
-cdef void iteration_dispatch_reports(AioContext *ctx, int n) noexcept nogil:
+cdef void iteration_dispatch_reports(AioContext *ctx, int (*fill)(FdTable *, void *) noexcept nogil,
+                                     void *found) noexcept nogil:
     cdef Iteration it
     cdef bint progress = False
     begin(&it, NULL)
@@ -319,6 +320,6 @@ cdef void iteration_dispatch_reports(AioContext *ctx, int n) noexcept nogil:
     wakeup_end_sleep(&ctx.wakeup)
     wakeup_accept(&ctx.wakeup)
     it.eventful = True
-    fd_table_collect(&ctx.fds, n)
+    fd_table_collect(&ctx.fds, fill(&ctx.fds, found))
     fd_table_dispatch(&ctx.fds, it.d, &progress)
     leave(ctx, &it)
