@@ -33,7 +33,7 @@ cdef const FDMonOps *fdmon_find(const char *name) noexcept nogil:
 
 cdef bint is_known(const char *name) noexcept nogil:
     return (strcmp(name, b"adaptive") == 0 or strcmp(name, b"epoll") == 0
-            or strcmp(name, b"io_uring") == 0
+            or strcmp(name, b"io_uring") == 0 or strcmp(name, b"poll") == 0
             or strcmp(name, b"kqueue") == 0 or strcmp(name, b"win32") == 0)
 
 

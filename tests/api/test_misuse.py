@@ -122,7 +122,7 @@ def test_an_unknown_fdmon_is_a_value_error_that_says_which_there_are():
         q.MainLoop(fdmon="nonsense")
 
 
-@pytest.mark.parametrize("name", sorted({"kqueue", "win32", "epoll"} - set(q.fdmons())))
+@pytest.mark.parametrize("name", sorted({"kqueue", "win32", "epoll", "poll"} - set(q.fdmons())))
 def test_an_fdmon_of_another_platform_is_an_os_error(name):
     """Section 3: one that is not to be had here; a named fdmon never falls back."""
     with pytest.raises(OSError, match=name):

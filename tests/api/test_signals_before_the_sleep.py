@@ -4,12 +4,13 @@ import ctypes
 import functools
 import os
 import signal
+import sys
 import threading
 
 import pytest
 
 pytestmark = pytest.mark.timeout(60)
-libc = ctypes.PyDLL(None)
+libc = ctypes.PyDLL("ucrtbase" if sys.platform == "win32" else None)
 
 
 @pytest.fixture
@@ -63,6 +64,7 @@ def test_a_handler_that_raises_ends_the_wait(loop, pipe, on_signal):
         loop.wait()
 
 
+@pytest.mark.posix_only(reason="no signal but Ctrl-C interrupts a sleep")
 def test_a_signal_that_interrupts_a_sleep_of_run_is_handled(loop, on_signal):
     """After a recent look run() sleeps without another one: the signal makes up for it."""
     rounds = 30
