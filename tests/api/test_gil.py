@@ -137,7 +137,8 @@ def test_other_threads_run_during_a_run_of_callables_written_in_c(loop):
     loop.wait()
     ended.set()
     thread.join()
-    assert len(seen - {0, count}) >= 10
+    # On Windows turns are given by waits that are as long as the system's tick, or longer.
+    assert len(seen - {0, count}) >= (3 if sys.platform == "win32" else 10)
 
 
 @needs_gil
