@@ -9,7 +9,8 @@ import matplotlib.pyplot as plt  # noqa: E402
 from contestants import is_ours, is_probe  # noqa: E402
 from report import NO_RATIO, columns, fmt, names_in, titles, value_of  # noqa: E402
 
-matplotlib.rcParams.update({"svg.hashsalt": "qemu_mainloop", "font.size": 9})
+matplotlib.rcParams.update({
+    "svg.hashsalt": "qemu_mainloop", "svg.fonttype": "none", "font.size": 9})
 
 OURS, PEER, BARE, PROBE = "#c0392b", "#4a78a8", "#9aa5b1", "#d9c36a"
 
@@ -57,6 +58,7 @@ SCALING = (("C1", "registered and idle", False), ("C3", "ready", True),
 def scaling(cells, folder, pick):
     """What an iteration costs by the number of descriptors: a panel a kind, a line a loop."""
     fig, axes = plt.subplots(len(SCALING), figsize=(7, 9), layout="constrained")
+    shades = {}                                  # the same in all panels
     for ax, (wanted, title, each) in zip(axes, SCALING, strict=True):
         lines = {}
         for group, label, cell, metric in columns():
@@ -66,9 +68,11 @@ def scaling(cells, folder, pick):
                     n = int(label.removeprefix("N="))
                     lines.setdefault(name, []).append((n, value * n if each else value))
         for name, points in lines.items():
+            if name not in shades:
+                shades[name] = f"C{len(shades) % 10}"
             xs, ys = zip(*sorted(points), strict=True)
             style = "-" if is_ours(name) else "--" if name.startswith("bare") else ":"
-            ax.plot(xs, ys, style, marker=".", linewidth=1, label=name)
+            ax.plot(xs, ys, style, marker=".", linewidth=1, label=name, color=shades[name])
         if lines:
             ax.set(xscale="log", yscale="log", title=title, ylabel="ns per iteration")
             ax.legend(fontsize=6, ncols=3)
