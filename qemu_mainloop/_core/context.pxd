@@ -199,6 +199,7 @@ cdef inline bint context_has_nothing_to_do(AioContext *ctx) noexcept nogil:
             and fd_table_is_settled(&ctx.fds)
             and atomic_load_int(&ctx.polling.count) == 0
             and not atomic_load_int(&ctx.wakeup.hosted)
+            and not atomic_load_int(&ctx.wakeup.notify_me)   # a whole one ends a foreign wait
             and timer_group_is_quiet(&ctx.timers)
             and (ctx.iothread_lock == NULL or not lock_is_wanted(ctx.iothread_lock))
             and context_is_quiet(ctx))

@@ -6,6 +6,9 @@
 # A callback takes one byte, which says how many operations follow for it (0 to 3),
 # whether it empties its file, and what it answers.  So every sequence of bytes is a
 # program, and a prefix of it is one, too.
+#
+# If the header says so each operation that any thread may make is made by a new one, which
+# the loop's thread waits for where it stands: at the top, or in a callback.
 
 from libc.stdint cimport INT64_MAX, int64_t, uint8_t, uint32_t, uintptr_t
 
@@ -26,6 +29,12 @@ from qemu_mainloop.timer cimport (
     qemu_clock_deadline_ns, qemu_clock_enable, qemu_clock_get_ns, qemu_clock_run_timers,
     qemu_clock_set, qemu_clock_step, timer_del, timer_expire_time_ns, timer_free, timer_mod,
     timer_mod_anticipate, timer_mod_anticipate_ns, timer_mod_ns, timer_pending)
+
+cdef extern from "pthread.h" nogil:
+    ctypedef unsigned long pthread_t
+    int pthread_create(pthread_t *thread, void *attr, void *(*start)(void *) noexcept nogil,
+                       void *arg)
+    int pthread_join(pthread_t thread, void **result)
 
 cdef extern from "files.h" nogil:
     enum: NUMBERS, FIRST_NUMBER, KINDS
@@ -73,6 +82,9 @@ cdef enum Operation:
     OP_ANTICIPATE, OP_DISARM, OP_FREE, OP_NOTIFY, OP_LOOK, OP_LOOK_2, OP_LOOK_3, OP_WAIT, OP_CLOCK,
     OP_STEP, OP_POLLING_ADD, OP_POLLING_DEL, OP_ADD_OBJECT, OP_DEL_OBJECT, OP_PART, OPERATIONS
 
+cdef struct Order:
+    int op, a, b
+
 # What a callback is given.
 cdef struct Node:
     int id
@@ -86,7 +98,7 @@ cdef Py_ssize_t code_size, at
 cdef Record events[MAX_EVENTS]
 cdef Node nodes[MAX_NODES]
 cdef int event_count, node_count, operations, depth
-cdef bint on_main, quiet
+cdef bint on_main, quiet, by_threads
 cdef AioContext *ctx
 cdef short seen[NUMBERS]
 cdef QEMUBH *bhs[BHS]
@@ -445,14 +457,8 @@ cdef void operate_on_main(int op, int a, int b) noexcept nogil:
         part_of_iteration(a, b)
 
 
-cdef void operate() noexcept nogil:
-    global operations
-    if is_tired():
-        return
-    cdef int op = take() % OPERATIONS
-    cdef int a = take()
-    cdef int b = take()
-    operations += 1
+# What any thread may do at any time; False: it is something else.
+cdef bint operate_anywhere(int op, int a, int b) noexcept nogil:
     if op <= OP_TOUCH:
         operate_on_files(op, a, b)
     elif op <= OP_DELETE:
@@ -466,7 +472,40 @@ cdef void operate() noexcept nogil:
     elif op == OP_NOTIFY:
         log(NOTIFY, 0, 0, 0, 0)
         aio_notify(ctx)
-    elif op == OP_CLOCK:
+    else:
+        return False
+    return True
+
+
+# Most changes by another thread notify the loop; this one makes sure that all do.
+cdef void *carry_out(void *order) noexcept nogil:
+    cdef Order *o = <Order *> order
+    operate_anywhere(o.op, o.a, o.b)
+    operate_anywhere(OP_NOTIFY, 0, 0)
+    return NULL
+
+
+cdef bint operate_elsewhere(int op, int a, int b) noexcept nogil:
+    cdef Order order = Order(op, a, b)
+    cdef pthread_t thread
+    if (not by_threads or op > OP_NOTIFY
+            or pthread_create(&thread, NULL, carry_out, &order) != 0):
+        return False
+    pthread_join(thread, NULL)
+    return True
+
+
+cdef void operate() noexcept nogil:
+    global operations
+    if is_tired():
+        return
+    cdef int op = take() % OPERATIONS
+    cdef int a = take()
+    cdef int b = take()
+    operations += 1
+    if operate_elsewhere(op, a, b) or operate_anywhere(op, a, b):
+        return
+    if op == OP_CLOCK:
         switch_clock(a & 1, b & 1)
     elif op == OP_STEP:
         step(a, b)
@@ -537,10 +576,11 @@ cdef void execute() noexcept nogil:
 
 def run(const uint8_t[::1] program, str fdmon=None, main=None):
     """The trace of the program: a list of (index into EVENT_NAMES, and four arguments)."""
-    global code, code_size, at, on_main, ctx, guard
+    global code, code_size, at, on_main, by_threads, ctx, guard
     cdef int header = program[0] if len(program) else 0
     cdef int i
     on_main = header & 1 if main is None else main
+    by_threads = header & 4
     code = &program[0] if len(program) else NULL
     code_size = len(program)
     at = 1
