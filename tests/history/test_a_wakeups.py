@@ -215,6 +215,19 @@ def test_a20_a_registration_is_in_the_wait_that_follows_it(loop, pipe, other_pip
         loop.set_fd_handler(r)
 
 
+def test_a20_a_registration_is_in_the_poll_that_follows_it(upstream, fdmon):
+    """A poll in C of a context that was idle looks at memory alone."""
+    with upstream.Context(fdmon.encode()) as ctx:
+        for _ in range(3):
+            ctx.drain()
+            event = upstream.Notifier(ctx)
+            event.set()
+            event.add()
+            assert ctx.poll(False)
+            assert event.runs == 1
+            event.close()
+
+
 def test_a24_a_signal_during_its_own_callback_runs_it_again(loop):
     seen = []
 
