@@ -4,7 +4,8 @@ from libc.errno cimport EBADF, ENOMEM
 from libc.stdlib cimport realloc
 from libc.string cimport memset
 
-from qemu_mainloop._sys.atomic cimport atomic_exchange_seq_int, atomic_load_int, atomic_store_int
+from qemu_mainloop._sys.atomic cimport (
+    atomic_exchange_seq_int, atomic_load_int, atomic_store_int, atomic_store_release_int)
 from qemu_mainloop._sys.clock cimport clock_monotonic_ns
 from qemu_mainloop._sys.leaflock cimport LeafLock, leaf_lock, leaf_unlock
 from qemu_mainloop._sys.posix cimport POLLIN, POLLOUT, fd_is_open
@@ -23,8 +24,11 @@ cdef void fd_table_open(FdTable *t) noexcept nogil:
 
 
 cdef void fd_table_shut(FdTable *t) noexcept nogil:
-    atomic_store_int(&t.unsettled, t.changed != 0 or t.muted != 0 or t.must_rebuild
-                     or atomic_load_int(&t.mon.restless) or t.max_reports == 0)
+    # A poller that reads 0 takes no lock, and sees what was changed under it: pairs with the
+    # load in fd_table_apply.
+    atomic_store_release_int(
+        &t.unsettled, t.changed != 0 or t.muted != 0 or t.must_rebuild
+        or atomic_load_int(&t.mon.restless) or t.max_reports == 0)
     leaf_unlock(t.lock)
 
 
