@@ -10,20 +10,29 @@ A device back end that serves real clients, in plain Python: one thread, one mai
 blocks.  Two rules keep clients from harming one another.  Nobody is read from while there is no
 room for what they say (can_read, the header's fd_read_poll), and nobody is waited for who does not
 read (bounded queues, a write handler only while something is queued).
+
+Windows has no pseudo-terminals: the command runs behind pipes there (see start_behind_pipes), and
+clients come by TCP.
 """
 
 import argparse
 import contextlib
 import errno
 import os
-import pty
 import shutil
 import signal
 import socket
 import stat
+import subprocess
 import sys
+import threading
 
 import qemu_mainloop as q
+
+try:
+    import pty
+except ImportError:  # Windows
+    pty = None
 
 READ_BYTES = 65536  # taken from a descriptor in one go, before the others get their turn
 INPUT_QUEUE_BYTES = 65536  # typed by clients, not read by the command yet
@@ -49,18 +58,19 @@ def arm(timer, seconds):
 
 
 class Channel:
-    """A non-blocking descriptor, and a queue of the bytes that it has not taken yet.
+    """A non-blocking socket, and a queue of the bytes that it has not taken yet.
 
-    Both ends of the server are one, the terminal and each client.  Subclasses have can_read (is
-    there room for more?), received, and gone (end-of-file, or the error).
+    Both ends of the server are one, the terminal (which talks as a socket does) and each client.
+    Subclasses have can_read (is there room for more?), received, and gone (end-of-file, or the
+    error).
     """
 
-    def __init__(self, loop, fd):
+    def __init__(self, loop, sock):
         self.loop = loop
-        self.fd = fd
+        self.sock = sock
         self.queue = bytearray()
         self.open = True
-        os.set_blocking(fd, False)
+        sock.setblocking(False)
         self._watch()
 
     def send(self, data):
@@ -73,7 +83,7 @@ class Channel:
     def read(self):
         """Hand on what has arrived; False if that was nothing."""
         try:
-            data = os.read(self.fd, READ_BYTES)
+            data = self.sock.recv(READ_BYTES)
         except BlockingIOError:  # readiness is a hint, not a promise
             return False
         except OSError as error:
@@ -90,11 +100,11 @@ class Channel:
         if self.open:
             self.open = False
             self.queue.clear()
-            self.loop.set_fd_handler(self.fd)
+            self.loop.set_fd_handler(self.sock)
 
     def _flush(self):
         try:
-            del self.queue[: os.write(self.fd, self.queue)]
+            del self.queue[: self.sock.send(self.queue)]
         except BlockingIOError:
             pass
         except OSError as error:
@@ -106,33 +116,95 @@ class Channel:
         """No write handler while nothing is queued: the loop would spin, for there is room."""
         self.awaits_room = bool(self.queue)
         write = self._flush if self.queue else None
-        self.loop.set_fd_handler(self.fd, self.read, write, can_read=self.can_read)
+        self.loop.set_fd_handler(self.sock, self.read, write, can_read=self.can_read)
+
+
+class Terminal:
+    """The master side of a pseudo-terminal."""
+
+    def __init__(self, fd):
+        self.fd = fd
+
+    def fileno(self):
+        return self.fd
+
+    def setblocking(self, blocking):
+        os.set_blocking(self.fd, blocking)
+
+    def recv(self, size):
+        return os.read(self.fd, size)
+
+    def send(self, data):
+        return os.write(self.fd, data)
+
+    def close(self):
+        os.close(self.fd)
+
+
+def start_on_terminal(argv):
+    """The command's number, and its terminal."""
+    pid, fd = pty.fork()
+    if pid:
+        return pid, Terminal(fd)
+    try:  # in the forked child: become the command, or say on its console why not
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # ignored by Python; exec would keep that
+        os.environ["TERM"] = "dumb"  # the clients' terminals are many and unknown
+        os.execvp(argv[0], argv)
+    except OSError as error:
+        os.write(2, f"{argv[0]}: {error.strerror}\n".encode())
+    finally:
+        os._exit(127)  # the shells' "cannot run it"
+
+
+def start_behind_pipes(argv):
+    """The command's number, and a socket that stands for its terminal.
+
+    The loop of Windows takes sockets and no pipes, so two threads carry the bytes between those of
+    the command and the far end of a pair of sockets.  They block for us, and so hand on that one
+    side does not read.
+    """
+    near, far = socket.socketpair()
+    for sock in near, far:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    process = subprocess.Popen(
+        [shutil.which(argv[0]), *argv[1:]], bufsize=0,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        creationflags=subprocess.CREATE_NEW_PROCESS_GROUP)  # Ctrl-C at our console is for us
+
+    def carry_input():
+        with contextlib.suppress(OSError):  # the server has closed its end
+            while data := far.recv(READ_BYTES):
+                with contextlib.suppress(OSError):  # nobody reads any more: nothing is kept
+                    while data:
+                        data = data[process.stdin.write(data) :]
+        process.stdin.close()
+
+    def carry_output():
+        with contextlib.suppress(OSError):
+            while data := process.stdout.read(READ_BYTES):
+                far.sendall(data)
+            far.shutdown(socket.SHUT_WR)  # after the last words: no process has the pipe open
+
+    for target in carry_input, carry_output:
+        threading.Thread(target=target, daemon=True).start()
+    return process.pid, near
+
+
+# What a closing terminal does to those who run on it, and then less politely.
+HANG_UP = ((signal.SIGHUP, signal.SIGTERM, signal.SIGKILL) if pty else
+           (signal.CTRL_BREAK_EVENT, signal.SIGTERM))
 
 
 class Command(Channel):
-    """The device: a process, and the master side of the terminal that it runs on."""
+    """The device: a process, and what we have of the terminal that it runs on."""
 
     def __init__(self, loop, argv, on_output, on_exit):
         self.received = on_output
         self.on_exit = on_exit
         self.returncode = None
-        self.pid, fd = pty.fork()
-        if self.pid == 0:
-            self._exec(argv)
-        super().__init__(loop, fd)
+        self.pid, terminal = (start_on_terminal if pty else start_behind_pipes)(argv)
+        super().__init__(loop, terminal)
         loop.add_child_watch(self.pid, self._exited)
-
-    @staticmethod
-    def _exec(argv):
-        """In the forked child: become the command, or say on its console why not."""
-        try:
-            signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # ignored by Python; exec would keep that
-            os.environ["TERM"] = "dumb"  # the clients' terminals are many and unknown
-            os.execvp(argv[0], argv)
-        except OSError as error:
-            os.write(2, f"{argv[0]}: {error.strerror}\n".encode())
-        finally:
-            os._exit(127)  # the shells' "cannot run it"
 
     def can_read(self):
         return True  # output is always taken: the clients' queues are bounded one by one
@@ -146,13 +218,13 @@ class Command(Channel):
         The loop goes on meanwhile: a command that says goodbye must find its terminal read.  It
         leads the terminal's session, so the kernel hangs up on its foreground processes with it.
         """
-        for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGKILL):
+        for number in HANG_UP:
             if self.returncode is None:
-                with contextlib.suppress(ProcessLookupError):
+                with contextlib.suppress(OSError):  # it has just ended; it has no console (Windows)
                     os.kill(self.pid, number)
                 self.loop.run_until(lambda: self.returncode is not None, timeout=GRACE_S)
         self.detach()
-        os.close(self.fd)
+        self.sock.close()
 
     def _exited(self, pid, returncode):
         # What it wrote before it ended may still be in the terminal, and must come first.  No more
@@ -160,6 +232,8 @@ class Command(Channel):
         for _ in range(64):
             if not self.open or not self.read():
                 break
+        if pty is None:  # a thread is bringing it, and the end-of-file behind it
+            self.loop.run_until(lambda: not self.open, timeout=FLUSH_S)
         self.returncode = returncode
         self.on_exit()
 
@@ -169,11 +243,10 @@ class Client(Channel):
 
     def __init__(self, server, sock, name):
         self.server = server
-        self.sock = sock
         self.name = name
         self.has_said_all = False
         self.timer = server.loop.timer_new(self._time_is_up)
-        super().__init__(server.loop, sock.fileno())
+        super().__init__(server.loop, sock)
         self._restart_timer()
 
     def can_read(self):
@@ -286,7 +359,7 @@ class ConsoleServer:
             log(f"cannot accept: {error.strerror}")
             arm(self.accept_pause, ACCEPT_PAUSE_S)
             return
-        if sock.family != socket.AF_UNIX:
+        if self.listener.path is None:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # keystrokes, not bulk
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         self.served += 1
@@ -353,6 +426,8 @@ def address(text):
     kind, _, where = text.partition(":")
     host, _, port = where.rpartition(":")
     if kind == "unix" and where:
+        if not hasattr(socket, "AF_UNIX"):
+            raise argparse.ArgumentTypeError("no UNIX sockets here, listen on tcp:HOST:PORT")
         return text, where
     if kind == "tcp" and host and port.isdecimal() and int(port) < 65536:
         return text, (host.strip("[]"), int(port))
