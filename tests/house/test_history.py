@@ -57,8 +57,11 @@ def test_every_id_with_a_test_has_a_defect_that_one_of_its_tests_notices():
     for mutation in MUTATIONS:
         for i in mutation["ids"]:
             noticed.setdefault(i, set()).update(mutation["tests"])
-    lacking = [i for i, (_, _, tests) in ROWS.items()
-               if tests and not noticed.get(i, set()) & {"::".join(test) for test in tests}]
+    # Defects are tried on Linux.
+    there = {i: tests for i, (_, _, tests) in ROWS.items()
+             if not all(file.startswith("windows/") for file, _ in tests)}
+    lacking = [i for i, tests in there.items()
+               if not noticed.get(i, set()) & {"::".join(test) for test in tests}]
     assert lacking == []
     assert sorted(set(noticed) - set(ROWS)) == []
 
