@@ -4,10 +4,11 @@ from libc.stdint cimport int64_t
 from libc.string cimport memset
 
 from qemu_mainloop._core.lock cimport (
-    FifoLock, lock_acquire, lock_acquire_asking, lock_init, lock_is_held, lock_is_mine,
+    FifoLock, LockWaiter, lock_acquire, lock_acquire_asking, lock_init, lock_is_held, lock_is_mine,
     lock_is_wanted, lock_release, lock_repair)
 from qemu_mainloop._sys.atomic cimport atomic_load_int, cpu_relax
 from qemu_mainloop._sys.clock cimport clock_monotonic_ns
+from qemu_mainloop._sys.thread cimport mutex_lock, mutex_unlock
 
 
 cdef bint ask(void *arg) noexcept nogil:
@@ -56,6 +57,23 @@ cdef class Lock:
 
     def queue_is_empty(self):
         return self.lock.first == NULL and self.lock.last == NULL
+
+    def await_all_at_home(self):
+        """Until nobody in the queue is away, asking; false: it takes too long."""
+        cdef int64_t end_ns = clock_monotonic_ns() + 20000000000
+        cdef LockWaiter *w
+        cdef bint away = True
+        with nogil:
+            while away and clock_monotonic_ns() < end_ns:
+                cpu_relax()
+                away = False
+                mutex_lock(&self.lock.mutex)
+                w = self.lock.first
+                while w != NULL:
+                    away = away or w.away
+                    w = w.next
+                mutex_unlock(&self.lock.mutex)
+        return not away
 
     def await_waiters(self, int n):
         """Until n threads are in the queue; false: it takes too long."""
