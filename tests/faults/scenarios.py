@@ -136,15 +136,17 @@ def woken_by_a_thread(stage):
     got = []
     bh = stage.loop.bh_new(lambda: got.append(1))
     sleeping = stage.loop.info()["sleeps"]
+    over = threading.Event()                 # it may fail before it sleeps
 
     def wake():
-        while stage.loop.info()["sleeps"] == sleeping:
+        while stage.loop.info()["sleeps"] == sleeping and not over.is_set():
             time.sleep(0.0002)
         bh.schedule()
 
     thread = threading.Thread(target=wake)
     thread.start()
     stage.at_end(thread.join)
+    stage.at_end(over.set)
     stage.until(lambda: got)
 
 

@@ -34,6 +34,7 @@ class Program:
         self.files = files
         self.on_main = on_main
         self.model = Model()
+        self.model.looks_first = True
         self.scripts = deque()
         self.ids = itertools.count()
         self.bhs = {}

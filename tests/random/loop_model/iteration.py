@@ -37,6 +37,7 @@ class Model(Calls):
         self.passes = 0
         self.pending = {}           # by id: what is ready and was not served yet
         self.iterations = 0         # checked, for the reports
+        self.looks_first = False    # waits from Python do, before they sleep
 
     # ---- levels
 
@@ -78,7 +79,9 @@ class Model(Calls):
         require(not (level.must_not_sleep and slept), "it slept, although there was work")
         require(not (slept and not level.blocking), "a non-blocking wait slept")
         if level.must_sleep and not level.nested:
-            require(slept or GUARD in level.served, "it did not sleep, and nothing was to do")
+            # A wait that looks first finds there what has hung up.
+            found = GUARD in level.served or (self.looks_first and self.noisy)
+            require(slept or found, "it did not sleep, and nothing was to do")
             require(level.served or self.noisy, "it woke up for nothing")
 
     def bh_poll(self, *_):
