@@ -118,6 +118,32 @@ def test_reports_are_level_triggered(mon, pipe, IN):
     assert mon.wait(0) == []
 
 
+def test_what_came_and_went_between_two_waits_is_not_reported(mon, pipe, IN):
+    assert mon.update(pipe[0], 1, 0, IN) == 0
+    assert mon.wait(0) == []
+    os.write(pipe[1], b"x")
+    os.read(pipe[0], 1)
+    assert mon.wait(0) == []
+
+
+def test_another_thread_sees_at_once_what_it_has_made_ready(mon, pipe, IN):
+    """The kernel may have been asked by the thread that waited last."""
+    seen = []
+
+    def work():
+        os.write(pipe[1], b"x")
+        seen.append(mon.wait(0))
+
+    assert mon.update(pipe[0], 1, 0, IN) == 0
+    for _ in range(20):
+        assert mon.wait(0) == []
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+        os.read(pipe[0], 1)
+        assert seen.pop() == [(pipe[0], 1, IN)]
+
+
 @pytest.mark.parametrize("tag", [0, 1, 2**31, 2**32 - 1])
 def test_reports_carry_the_tag(mon, pipe, OUT, tag):
     assert mon.update(pipe[1], tag, 0, OUT) == 0
