@@ -18,7 +18,8 @@
 #   wait      Waits up to timeout_ns (0: only looks; < 0: for ever) and reports at
 #             most `max` entries.  Called without the lock and, if it may block, without
 #             the runtime's.  `mask`, if any, is the thread's signal mask while it waits, put
-#             in force atomically.  Count, -EINTR, or another negative errno.
+#             in force atomically.  Count, -EINTR (a signal, or something else that is no
+#             report, ended it early), or another negative errno.
 #   fileno    A descriptor that polls readable when wait() would report, from now on; -1:
 #             none.  Called by the polling thread with the lock held.
 #   has_hidden  Some of what wait() reports does not show in fileno.
