@@ -204,19 +204,17 @@ cdef class MainLoop(Driven):
         Raises:
             RuntimeError: the loop is in an iteration, or an IOThread runs it.
         """
-        cdef list traps, handlers
         with cython.critical_section(self.guard):
             if self.closed:
                 return
-            # Memory is asked for before anything is done.
-            traps = list(self.traps.values())
-            handlers = list(self.handlers.items())
             self.check_closable()
-            for bh in traps:
+            # No memory is asked for until it is closed: a collection may run anything, this
+            # function too.
+            for bh in self.traps.values():
                 (<BottomHalf> bh).give_up()
             if self.is_main:
-                self.forget(handlers)
-            for _fd, item in handlers:
+                self.forget()
+            for item in self.handlers.values():
                 (<FdHandler> item).cell.kept = False
             for item in self.watches:
                 (<FdHandler> item).cell.kept = False

@@ -11,4 +11,4 @@ cdef class Registrations(LoopCore):
     cdef FdHandler put(self, object fd, FdHandler handler)
     cdef int take_back(self, object fd, FdHandler old) except -1
     cdef bint take_polling(self, tuple entry) except -1
-    cdef void forget(self, list handlers) noexcept
+    cdef void forget(self) noexcept

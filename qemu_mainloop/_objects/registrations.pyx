@@ -267,13 +267,13 @@ cdef class Registrations(LoopCore):
 
     # ---- the end; in the guard's critical section
 
-    cdef void forget(self, list handlers) noexcept:
+    cdef void forget(self) noexcept:
         # Of the main loop, whose context stays: what would come back to Python.
         cdef int fd
         cdef object item
         cdef BottomHalf bh
         cdef Timer timer
-        for fd, item in handlers:
+        for fd, item in self.handlers.items():
             fd_table_set(context_fds(self.ctx), fd,
                          FD_WAIT_OBJECT if (<FdHandler> item).is_wait_object else FD_HANDLER,
                          NULL, NULL, NULL, NULL, NULL, context_is_hosted(self.ctx))

@@ -2,6 +2,7 @@
 was registered in memory that was free.  (From Python 3.12 on no allocation collects.)"""
 
 import gc
+import signal
 
 import pytest
 
@@ -46,3 +47,19 @@ def test_a_finaliser_closes_the_loop(register, collecting, pipe):
         except RuntimeError as e:
             assert "is closed" in str(e)
         loop.close()
+
+
+@pytest.mark.parametrize("own", [True, False], ids=["own", "main"])
+def test_a_finaliser_closes_what_is_being_closed(own, collecting, pipe):
+    for _ in range(3):
+        loop = q.MainLoop() if own else q.main_loop()
+        loop.set_fd_handler(pipe[0], print)
+        loop.add_signal_handler(signal.SIGUSR1, print)
+        before = signal.getsignal(signal.SIGUSR1)
+        ClosesTheLoop(loop)
+        collecting()
+        loop.close()
+        gc.set_threshold(1000)
+        gc.collect()
+        assert loop.closed
+        assert signal.getsignal(signal.SIGUSR1) is before
