@@ -59,6 +59,18 @@ def other_pipe():
         os.close(fd)
 
 
+@pytest.fixture
+def events():
+    """Two events that are not signalled."""
+    fds = [os.eventfd(0, os.EFD_NONBLOCK) for _ in range(2)]
+    yield fds
+    for fd in fds:
+        try:
+            os.close(fd)
+        except OSError:
+            pass  # the test closed it
+
+
 @pytest.fixture(params=["dup alive", "no dup"])
 def closed_number(request, loop, pipe):
     """A number closed under its handler while data waits, and the list of its calls.

@@ -3,22 +3,11 @@
 import os
 
 import pytest
+from gates import Gate
 
 import qemu_mainloop as q
 
 pytestmark = pytest.mark.timeout(20)
-
-
-class Gate:
-    """A can_read that counts how often it is asked."""
-
-    def __init__(self, is_open):
-        self.is_open = is_open
-        self.asked = 0
-
-    def __call__(self):
-        self.asked += 1
-        return self.is_open
 
 
 def test_gate_is_asked_again_in_a_nested_wait(loop, pipe):

@@ -1,23 +1,9 @@
 """A loop is polled by one thread at a time, and not closed meanwhile."""
 
-import os
 import threading
 
 import pytest
-
-
-def start_when_asleep(loop, action):
-    """A started thread that calls action() once the loop sleeps anew."""
-    before = loop.info()["sleeps"]
-
-    def run():
-        while loop.info()["sleeps"] == before:
-            os.sched_yield()
-        action()
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    return thread
+from sleeping import start_when_asleep
 
 
 @pytest.mark.parametrize("method", ["wait", "run"])

@@ -5,20 +5,7 @@ import threading
 import time
 
 import pytest
-
-
-def when_asleep(loop, action):
-    """A started thread that calls action() once the loop has gone to sleep anew."""
-    before = loop.info()["sleeps"]
-
-    def run():
-        while loop.info()["sleeps"] == before:
-            os.sched_yield()
-        action()
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    return thread
+from sleeping import start_when_asleep
 
 
 def test_stop_from_a_callback_ends_run_after_its_iteration(loop):
@@ -34,7 +21,7 @@ def test_stop_from_a_callback_ends_run_after_its_iteration(loop):
 
 def test_stop_from_another_thread_ends_a_sleeping_run(loop):
     """Row `stop()`; section 3: stop is safe from any thread."""
-    thread = when_asleep(loop, loop.stop)
+    thread = start_when_asleep(loop, loop.stop)
     loop.run()
     thread.join()
 
@@ -156,7 +143,7 @@ def test_run_until_gives_false_no_earlier_than_the_timeout(loop):
 def test_run_until_asks_again_after_a_notification_from_another_thread(loop):
     """Rows notification and blocking wait: notify() makes run_until look at its predicate."""
     done = []
-    thread = when_asleep(loop, lambda: (done.append(1), loop.notify()))
+    thread = start_when_asleep(loop, lambda: (done.append(1), loop.notify()))
     assert loop.run_until(lambda: done, timeout=10)
     thread.join()
 

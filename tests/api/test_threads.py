@@ -6,6 +6,7 @@ import threading
 import time
 
 import pytest
+from sleeping import start_when_asleep
 
 import qemu_mainloop as q
 
@@ -54,20 +55,6 @@ def poll_again(bench):
 
 
 ACTIONS = [schedule, schedule_idle, arm, register, watch_child, poll_again]
-
-
-def start_when_asleep(loop, action):
-    """A started thread that calls action() once the loop sleeps anew."""
-    before = loop.info()["sleeps"]
-
-    def run():
-        while loop.info()["sleeps"] == before:
-            os.sched_yield()
-        action()
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    return thread
 
 
 @pytest.mark.parametrize("action", ACTIONS)

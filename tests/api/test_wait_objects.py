@@ -4,37 +4,16 @@ import os
 import threading
 
 import pytest
+from wait_objects import add_event
 
 import qemu_mainloop as q
 
 pytestmark = pytest.mark.timeout(20)
 
 
-@pytest.fixture
-def events():
-    """Two events that are not signalled."""
-    fds = [os.eventfd(0, os.EFD_NONBLOCK) for _ in range(2)]
-    yield fds
-    for fd in fds:
-        try:
-            os.close(fd)
-        except OSError:
-            pass  # the test closed it
-
-
-def add(handle, calls, opaque="opaque", drain=True):
-    def func(o):
-        calls.append(o)
-        if drain:
-            os.eventfd_read(handle)
-
-    assert q.qemu_add_wait_object(handle, func, opaque) == 0
-    return func
-
-
 def test_signalled_object_calls_its_function_with_opaque_and_counts(header, events, calls):
     """Row "main_loop_wait returns": descriptors and wait objects."""
-    add(events[0], calls)
+    add_event(events[0], calls)
     os.eventfd_write(events[0], 1)
     assert q.main_loop_wait(False) == 1
     assert calls == ["opaque"]
@@ -42,13 +21,13 @@ def test_signalled_object_calls_its_function_with_opaque_and_counts(header, even
 
 
 def test_object_that_is_not_signalled_calls_nobody(header, events, calls):
-    add(events[0], calls)
+    add_event(events[0], calls)
     assert q.main_loop_wait(True) == 0
     assert calls == []
 
 
 def test_object_that_stays_signalled_calls_again(header, events, calls):
-    add(events[0], calls, drain=False)
+    add_event(events[0], calls, drain=False)
     os.eventfd_write(events[0], 1)
     assert [q.main_loop_wait(True) for _ in range(3)] == [1, 1, 1]
     assert len(calls) == 3
@@ -56,7 +35,7 @@ def test_object_that_stays_signalled_calls_again(header, events, calls):
 
 def test_all_signalled_objects_are_called_in_one_iteration(header, events, calls):
     for i, fd in enumerate(events):
-        add(fd, calls, opaque=i)
+        add_event(fd, calls, opaque=i)
         os.eventfd_write(fd, 1)
     assert q.main_loop_wait(True) == 2
     assert sorted(calls) == [0, 1]
@@ -64,7 +43,7 @@ def test_all_signalled_objects_are_called_in_one_iteration(header, events, calls
 
 def test_object_signalled_by_another_thread_ends_a_sleep(header, events, calls):
     """Row "blocking wait": until an event."""
-    add(events[0], calls)
+    add_event(events[0], calls)
     before = header.info()["sleeps"]
 
     def other():

@@ -3,37 +3,16 @@
 import os
 
 import pytest
+from wait_objects import add_event
 
 import qemu_mainloop as q
 
 pytestmark = pytest.mark.timeout(20)
 
 
-@pytest.fixture
-def events():
-    """Two events that are not signalled."""
-    fds = [os.eventfd(0, os.EFD_NONBLOCK) for _ in range(2)]
-    yield fds
-    for fd in fds:
-        try:
-            os.close(fd)
-        except OSError:
-            pass  # the test closed it
-
-
-def add(handle, calls, opaque="opaque", drain=True):
-    def func(o):
-        calls.append(o)
-        if drain:
-            os.eventfd_read(handle)
-
-    assert q.qemu_add_wait_object(handle, func, opaque) == 0
-    return func
-
-
 def test_same_handle_twice_is_refused(header, events, calls):
     """The header's -EEXIST."""
-    add(events[0], calls, opaque=1)
+    add_event(events[0], calls, opaque=1)
     with pytest.raises(FileExistsError):
         q.qemu_add_wait_object(events[0], print, 2)
     os.eventfd_write(events[0], 1)
@@ -42,7 +21,7 @@ def test_same_handle_twice_is_refused(header, events, calls):
 
 
 def test_deleted_object_calls_nobody(header, events, calls):
-    func = add(events[0], calls)
+    func = add_event(events[0], calls)
     os.eventfd_write(events[0], 1)
     q.qemu_del_wait_object(events[0], func, "opaque")
     assert q.main_loop_wait(True) == 0
@@ -51,7 +30,7 @@ def test_deleted_object_calls_nobody(header, events, calls):
 
 def test_delete_matches_the_handle_alone(header, events, calls):
     """The header's qemu_del_wait_object(): func and opaque do not matter."""
-    add(events[0], calls)
+    add_event(events[0], calls)
     q.qemu_del_wait_object(events[0], None, "another")
     os.eventfd_write(events[0], 1)
     assert q.main_loop_wait(True) == 0
@@ -63,9 +42,9 @@ def test_deleting_what_is_not_there_is_no_error(header, events, calls):
 
 
 def test_deleted_object_may_be_added_again(header, events, calls):
-    func = add(events[0], calls, opaque=1)
+    func = add_event(events[0], calls, opaque=1)
     q.qemu_del_wait_object(events[0], func, 1)
-    add(events[0], calls, opaque=2)
+    add_event(events[0], calls, opaque=2)
     os.eventfd_write(events[0], 1)
     assert q.main_loop_wait(True) == 1
     assert calls == [2]
@@ -113,8 +92,8 @@ def test_number_is_a_wait_object_or_has_an_fd_handler(header, events, calls, fir
 
 def test_closed_object_neither_spins_nor_disturbs(header, events, calls, iterations_in):
     """Row "descriptor closed while registered", of a wait object."""
-    add(events[0], calls, opaque="closed", drain=False)
-    add(events[1], calls, opaque="open")
+    add_event(events[0], calls, opaque="closed", drain=False)
+    add_event(events[1], calls, opaque="open")
     os.eventfd_write(events[0], 1)
     os.close(events[0])
     assert iterations_in(header, 50) < 40
@@ -126,12 +105,12 @@ def test_closed_object_neither_spins_nor_disturbs(header, events, calls, iterati
 @pytest.mark.posix_only(reason="a handle gets the number that the system likes")
 def test_number_of_a_closed_object_may_be_added_anew(header, events, calls):
     """Row "descriptor closed while registered": a later registration works at once."""
-    add(events[0], calls, opaque="old")
+    add_event(events[0], calls, opaque="old")
     q.main_loop_wait(True)
     os.close(events[0])
     assert header.info()["closed_descriptors"] == 1
     os.dup2(events[1], events[0], inheritable=False)
-    add(events[0], calls, opaque="new")
+    add_event(events[0], calls, opaque="new")
     os.eventfd_write(events[1], 1)
     assert q.main_loop_wait(True) == 1
     assert calls == ["new"]
@@ -141,7 +120,7 @@ def test_number_of_a_closed_object_may_be_added_anew(header, events, calls):
 def test_number_of_a_closed_object_may_get_an_fd_handler_and_back(header, events, calls):
     """Row "descriptor closed while registered": a later registration works, of either kind."""
     number = events[0]
-    add(number, calls, opaque="old")
+    add_event(number, calls, opaque="old")
     os.close(number)
     assert header.info()["closed_descriptors"] == 1
     os.dup2(events[1], number, inheritable=False)
@@ -151,7 +130,7 @@ def test_number_of_a_closed_object_may_get_an_fd_handler_and_back(header, events
     os.close(number)
     assert header.info()["closed_descriptors"] == 1
     os.dup2(events[1], number, inheritable=False)
-    add(number, calls, opaque="new")
+    add_event(number, calls, opaque="new")
     os.eventfd_write(events[1], 1)
     assert q.main_loop_wait(True) == 1
     assert calls == [5, "new"]

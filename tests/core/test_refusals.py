@@ -8,6 +8,7 @@ import threading
 from ctypes import CFUNCTYPE, c_bool, c_char_p, c_int, c_uint32, c_void_p
 
 import pytest
+from c_functions import c_function
 
 import qemu_mainloop as q
 
@@ -17,12 +18,12 @@ REALTIME = 0
 
 
 @pytest.fixture
-def main_context(c_function, main_loop):
+def main_context(main_loop):
     return c_function("aio", "qemu_get_aio_context", c_void_p)()
 
 
 @pytest.fixture
-def barrier(c_function):
+def barrier():
     return c_function("aio", "aio_wait_bh_oneshot", c_int, c_void_p, CALLBACK, c_void_p)
 
 
@@ -44,7 +45,7 @@ class Polled:
         self.thread.join()
 
 
-def test_a_wait_object_needs_a_function_and_a_descriptor(c_function, main_loop):
+def test_a_wait_object_needs_a_function_and_a_descriptor(main_loop):
     add = c_function("main_loop", "qemu_add_wait_object", c_int, c_void_p, CALLBACK, c_void_p)
     delete = c_function("main_loop", "qemu_del_wait_object", None, c_void_p, CALLBACK, c_void_p)
     callback = CALLBACK(lambda opaque: None)
@@ -56,14 +57,14 @@ def test_a_wait_object_needs_a_function_and_a_descriptor(c_function, main_loop):
 
 
 @pytest.mark.parametrize("clock", [-1, 3, 77])
-def test_a_clock_that_there_is_not_is_left_alone(c_function, clock):
+def test_a_clock_that_there_is_not_is_left_alone(clock):
     c_function("timer", "qemu_clock_enable", None, c_int, c_int)(clock, 1)
     assert not c_function("timer", "qemu_clock_run_timers", c_bool, c_int)(clock)
     assert q.clock_get_ns(q.Clock.VIRTUAL) == q.clock_step(0)
 
 
 @pytest.mark.parametrize("number", [-1, 0, 65, 1000])
-def test_a_signal_that_there_is_not_is_not_trapped(c_function, number):
+def test_a_signal_that_there_is_not_is_not_trapped(number):
     trap = c_function("_core.signals", "signal_trap", c_int, c_int, c_void_p)
     untrap = c_function("_core.signals", "signal_untrap", None, c_int, c_void_p)
     assert trap(number, None) == -errno.EINVAL
@@ -84,8 +85,7 @@ def test_the_barrier_is_refused_under_the_iothread_lock(main_loop, main_context,
     assert answers == [-errno.EDEADLK]
 
 
-def test_the_parts_of_an_iteration_are_refused_while_another_thread_polls(
-        c_function, main_loop, main_context):
+def test_the_parts_of_an_iteration_are_refused_while_another_thread_polls(main_loop, main_context):
     poll = c_function("main_loop", "qemu_bh_poll", c_int)
     run_timers = c_function("timer", "qemu_clock_run_timers", c_bool, c_int)
     update = c_function("main_loop", "qemu_bh_update_timeout", None, ctypes.POINTER(c_uint32))
@@ -103,7 +103,7 @@ def test_the_parts_of_an_iteration_are_refused_while_another_thread_polls(
     assert poll() == 0
 
 
-def test_a_foreign_select_does_nothing_while_another_thread_polls(c_function, main_loop, pipe):
+def test_a_foreign_select_does_nothing_while_another_thread_polls(main_loop, pipe):
     """What is registered is filled in all the same, nothing is dispatched in this thread."""
     fill = c_function("iohandler", "qemu_iohandler_fill", None, ctypes.POINTER(c_int),
                       c_void_p, c_void_p, c_void_p)
@@ -120,8 +120,7 @@ def test_a_foreign_select_does_nothing_while_another_thread_polls(c_function, ma
     main_loop.set_fd_handler(pipe[0])
 
 
-def test_a_descriptor_closed_under_its_handler_is_not_for_a_foreign_select(
-        c_function, main_loop):
+def test_a_descriptor_closed_under_its_handler_is_not_for_a_foreign_select(main_loop):
     """A select() with a number that is not open would fail for all."""
     fill = c_function("iohandler", "qemu_iohandler_fill", None, ctypes.POINTER(c_int),
                       c_void_p, c_void_p, c_void_p)
@@ -152,7 +151,7 @@ def in_a_child(function):
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
-def test_an_iothread_of_the_parent_is_not_there_to_be_stopped(c_function):
+def test_an_iothread_of_the_parent_is_not_there_to_be_stopped():
     create = c_function("aio", "iothread_create", c_void_p, c_char_p)
     stop = c_function("aio", "iothread_stop", c_int, c_void_p)
     destroy = c_function("aio", "iothread_destroy", None, c_void_p)

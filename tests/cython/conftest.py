@@ -1,6 +1,5 @@
 """Two foreign projects, built against the installed package and imported."""
 
-import importlib
 import json
 import os
 import shutil
@@ -10,12 +9,11 @@ import sysconfig
 from pathlib import Path
 
 import pytest
+from extensions import BUILDER, module_fixture
 
 import qemu_mainloop
 
 HERE = Path(__file__).parent
-# Compilers need not run under the sanitizer that the tests may run under.
-BUILDER = os.environ.get("PYTHON_FOR_BUILDS", sys.executable)
 
 
 def build_project(project, tmp_path_factory):
@@ -44,34 +42,16 @@ def setuptools_site(tmp_path_factory):
     return build_project("setuptools_project", tmp_path_factory)
 
 
-def import_from(site, name):
-    sys.path.insert(0, str(site))
-    try:
-        return importlib.import_module(name)
-    finally:
-        sys.path.remove(str(site))
-
-
-def scenario_module(site_fixture, name):
-    """A session fixture that is the module of a foreign project."""
-
-    @pytest.fixture(scope="session", name=name.rpartition(".")[2])
-    def module(request):
-        return import_from(request.getfixturevalue(site_fixture), name)
-
-    return module
-
-
-bottom_halves = scenario_module("meson_site", "foreign_meson.bottom_halves")
-descriptors = scenario_module("meson_site", "foreign_meson.descriptors")
-gil_and_lock = scenario_module("meson_site", "foreign_meson.gil_and_lock")
-locking = scenario_module("meson_site", "foreign_meson.locking")
-producers = scenario_module("meson_site", "foreign_meson.producers")
-python_side = scenario_module("meson_site", "foreign_meson.python_side")
-contexts = scenario_module("setuptools_site", "foreign_setuptools.contexts")
-iothreads = scenario_module("setuptools_site", "foreign_setuptools.iothreads")
-timers = scenario_module("setuptools_site", "foreign_setuptools.timers")
-foreign_select = scenario_module("setuptools_site", "foreign_setuptools.foreign_select")
+bottom_halves = module_fixture("meson_site", "foreign_meson.bottom_halves")
+descriptors = module_fixture("meson_site", "foreign_meson.descriptors")
+gil_and_lock = module_fixture("meson_site", "foreign_meson.gil_and_lock")
+locking = module_fixture("meson_site", "foreign_meson.locking")
+producers = module_fixture("meson_site", "foreign_meson.producers")
+python_side = module_fixture("meson_site", "foreign_meson.python_side")
+contexts = module_fixture("setuptools_site", "foreign_setuptools.contexts")
+iothreads = module_fixture("setuptools_site", "foreign_setuptools.iothreads")
+timers = module_fixture("setuptools_site", "foreign_setuptools.timers")
+foreign_select = module_fixture("setuptools_site", "foreign_setuptools.foreign_select")
 
 
 @pytest.fixture

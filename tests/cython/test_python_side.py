@@ -1,13 +1,9 @@
 """Where C callbacks and Python callbacks meet: who has the GIL, and how often it is taken."""
 
-import os
 import subprocess
-import sys
 
 import pytest
-
-# Compilers need not run under the sanitizer that the tests may run under.
-BUILDER = os.environ.get("PYTHON_FOR_BUILDS", sys.executable)
+from extensions import BUILDER
 
 
 def test_c_callbacks_run_without_the_gil_while_python_drives(python_side, main_loop):

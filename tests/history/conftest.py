@@ -1,52 +1,21 @@
 """Foreign modules, built against the installed package from its public .pxd files alone."""
 
-import importlib
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from extensions import build, module_fixture
 
 import qemu_mainloop
 
 HERE = Path(__file__).parent
-# Compilers need not run under the sanitizer that the tests may run under.
-BUILDER = os.environ.get("PYTHON_FOR_BUILDS", sys.executable)
-MODULES = sorted(path.stem for path in HERE.glob("*.pyx"))
 # Set by .ci/mutations, which runs one test after another: they are built once, here.
 SITE = os.environ.get("QEMU_MAINLOOP_HISTORY_SITE")
 # How long each race is run; .ci/mutations gives them more.
 SECONDS = float(os.environ.get("QEMU_MAINLOOP_HISTORY_SECONDS", "0.2"))
-
-SETUP = """
-from Cython.Build import cythonize
-from setuptools import Extension, setup
-
-names = {names!r}
-setup(
-    name="history",
-    py_modules=[],
-    ext_modules=cythonize(
-        [Extension(name, [name + ".pyx"], libraries=["pthread"], extra_compile_args=["-O1"])
-         for name in names],
-        language_level=3, nthreads={jobs},
-        compiler_directives={{"freethreading_compatible": True}}),
-)
-"""
-
-
-def build(source, target):
-    for name in MODULES:
-        shutil.copy(HERE / f"{name}.pyx", source)
-    jobs = min(len(MODULES), os.cpu_count() or 1)
-    (source / "setup.py").write_text(SETUP.format(names=MODULES, jobs=jobs))
-    done = subprocess.run(
-        [BUILDER, "setup.py", "-q", "build_ext", f"-j{jobs}", f"--build-lib={target}"],
-        cwd=source, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.fixture(scope="session")
@@ -54,26 +23,12 @@ def history_site(tmp_path_factory):
     """Where the foreign modules are built."""
     target = Path(SITE) if SITE else tmp_path_factory.mktemp("site")
     if not target.is_dir() or not any(target.iterdir()):
-        build(tmp_path_factory.mktemp("source"), target)
+        build(tmp_path_factory.mktemp("source"), target, sorted(HERE.glob("*.pyx")))
     return target
 
 
-def foreign_module(name):
-    """A session fixture that is a foreign module."""
-
-    @pytest.fixture(scope="session", name=name)
-    def module(history_site):
-        sys.path.insert(0, str(history_site))
-        try:
-            return importlib.import_module(name)
-        finally:
-            sys.path.remove(str(history_site))
-
-    return module
-
-
-signals = foreign_module("signals")
-upstream = foreign_module("upstream")
+signals = module_fixture("history_site", "signals")
+upstream = module_fixture("history_site", "upstream")
 
 
 @pytest.fixture

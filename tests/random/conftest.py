@@ -4,20 +4,18 @@ RANDOM_MINUTES says how long to try; without it the same inputs are tried every 
 RANDOM_DRIVERS names a directory in which the drivers are built already.
 """
 
-import importlib
 import os
 import sys
 from pathlib import Path
 
 import pytest
+from extensions import build, module_fixture
 from hypothesis import HealthCheck, settings
 
 import qemu_mainloop as q
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
-
-from build import build  # noqa: E402
 
 QUIET = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
 settings.register_profile("gate", derandomize=True, database=None, deadline=None, max_examples=25,
@@ -51,23 +49,9 @@ def driver_site(tmp_path_factory):
     if os.environ.get("RANDOM_DRIVERS"):
         return Path(os.environ["RANDOM_DRIVERS"])
     site = tmp_path_factory.mktemp("random")
-    build(site, sorted(HERE.glob("*.pyx")))
+    build(site / "source", site, [*HERE.glob("*.pyx"), *HERE.glob("*.h")], private=True)
     return site
 
 
-def driver_module(name):
-    """A session fixture that is a driver."""
-
-    @pytest.fixture(scope="session", name=name)
-    def module(driver_site):
-        sys.path.insert(0, str(driver_site))
-        try:
-            return importlib.import_module(name)
-        finally:
-            sys.path.remove(str(driver_site))
-
-    return module
-
-
-driver = driver_module("driver")
-files = driver_module("files")
+driver = module_fixture("driver_site", "driver")
+files = module_fixture("driver_site", "files")

@@ -10,27 +10,15 @@ import signal
 import threading
 
 import pytest
+from c_functions import c_function
 
 import qemu_mainloop as q
-from qemu_mainloop import aio
 
 pytestmark = pytest.mark.timeout(60)
 CALLBACK = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
-
-
-def c_function(name, result, *arguments):
-    """A function of the public C API."""
-    capsule = aio.__pyx_capi__[name]
-    name_of = ctypes.pythonapi.PyCapsule_GetName
-    name_of.restype, name_of.argtypes = ctypes.c_char_p, [ctypes.py_object]
-    pointer_of = ctypes.pythonapi.PyCapsule_GetPointer
-    pointer_of.restype, pointer_of.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
-    return ctypes.CFUNCTYPE(result, *arguments)(pointer_of(capsule, name_of(capsule)))
-
-
-barrier = c_function("aio_wait_bh_oneshot", ctypes.c_int, ctypes.c_void_p, CALLBACK,
+barrier = c_function("aio", "aio_wait_bh_oneshot", ctypes.c_int, ctypes.c_void_p, CALLBACK,
                      ctypes.c_void_p)
-main_context = c_function("qemu_get_aio_context", ctypes.c_void_p)
+main_context = c_function("aio", "qemu_get_aio_context", ctypes.c_void_p)
 
 
 def test_the_child_drops_it_and_the_parent_runs_it():

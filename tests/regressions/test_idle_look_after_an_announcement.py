@@ -3,27 +3,13 @@ memory alone and left it so: what failed afterwards woke the next wait for nothi
 """
 
 import ctypes
-import importlib
 
 import pytest
+from c_functions import c_function
 
 import qemu_mainloop as q
 
-# The attribute of that name is the function.
-header = importlib.import_module("qemu_mainloop.main_loop")
-
-
-def c_function(name, result, *arguments):
-    """A function of the public C API."""
-    capsule = header.__pyx_capi__[name]
-    name_of = ctypes.pythonapi.PyCapsule_GetName
-    name_of.restype, name_of.argtypes = ctypes.c_char_p, [ctypes.py_object]
-    pointer_of = ctypes.pythonapi.PyCapsule_GetPointer
-    pointer_of.restype, pointer_of.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
-    return ctypes.CFUNCTYPE(result, *arguments)(pointer_of(capsule, name_of(capsule)))
-
-
-main_loop_wait = c_function("main_loop_wait", ctypes.c_int, ctypes.c_int)
+main_loop_wait = c_function("main_loop", "main_loop_wait", ctypes.c_int, ctypes.c_int)
 
 
 def test_an_idle_look_ends_the_announcement(main_loop):

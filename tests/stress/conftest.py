@@ -4,23 +4,14 @@ STRESS_SEED gives the seed (a random one otherwise; it is printed with a failure
 how many times the usual length each test has.
 """
 
-import importlib
 import os
 import random
-import sys
 
 import pytest
+from extensions import import_from, module_fixture
 
 SEED = int(os.environ.get("STRESS_SEED") or random.SystemRandom().randrange(2**32))
 FACTOR = float(os.environ.get("STRESS_FACTOR", 1))
-
-
-def import_from(site, name):
-    sys.path.insert(0, str(site))
-    try:
-        return importlib.import_module(name)
-    finally:
-        sys.path.remove(str(site))
 
 
 @pytest.fixture(scope="session")
@@ -38,21 +29,11 @@ def stress_site(kit, tmp_path_factory):
     return kit.build(tmp_path_factory.mktemp("stress"))
 
 
-def kit_module(name):
-    """A session fixture that is a module of the kit."""
-
-    @pytest.fixture(scope="session", name=name)
-    def module(stress_site):
-        return import_from(stress_site, f"stress_kit.{name}")
-
-    return module
-
-
-races = kit_module("races")
-storm = kit_module("storm")
-descriptors = kit_module("descriptors")
-lives = kit_module("lives")
-contention = kit_module("contention")
+races = module_fixture("stress_site", "stress_kit.races")
+storm = module_fixture("stress_site", "stress_kit.storm")
+descriptors = module_fixture("stress_site", "stress_kit.descriptors")
+lives = module_fixture("stress_site", "stress_kit.lives")
+contention = module_fixture("stress_site", "stress_kit.contention")
 
 
 @pytest.fixture
