@@ -46,24 +46,27 @@ cdef enum:
     BH_LINK_WAIT_NS = 50000
 
 cdef struct QEMUBH "QEMUBH":
+    # Wherever a block begins, what producers write is on one cache line, and the queue, which
+    # they read, on none that the loop writes.
     QEMUBH *next
     int state
     int deleted             # set before the state is: not to be run any more
-    bint reached            # bh_queue_repair's mark
-    bint oneshot            # free it once it has run
-    bint in_runtime
     uint64_t last_pass      # the loop's: the iteration that ran it last
     int64_t made_in         # the last phase that had begun when it was made
     BHCallback cb
     void *opaque
+    bint in_runtime
+    bint oneshot            # free it once it has run
+    bint reached            # bh_queue_repair's mark
     BHCallback release      # called with opaque when nothing refers to it; or NULL
-    BHQueue *queue
     QEMUBH *all_next        # the list of all, under the queue's lock
+    BHQueue *queue
     QEMUBH *all_prev
 
 cdef struct BHQueue:
     QEMUBH *top             # producers
-    char apart[56]          # producers and the loop on cache lines of their own
+    Wakeup *wakeup
+    char apart[48]          # producers and the loop on cache lines of their own
     QEMUBH *unlinked        # taken, but a producer is between P3 and P4
     QEMUBH *newer           # what was on top of it
     QEMUBH *head            # in order, not yet run
@@ -74,7 +77,6 @@ cdef struct BHQueue:
     QEMUBH *all
     int count
     Mutex lock              # guards all and count
-    Wakeup *wakeup
 
 cdef void bh_queue_init(BHQueue *q, Wakeup *wakeup) noexcept nogil
 # Frees every bottom half there is.  Nobody may be using the queue.

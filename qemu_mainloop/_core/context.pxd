@@ -102,6 +102,7 @@ cdef struct AioContext "AioContext":
     BusyPolling busy
     LookingFirst looking
     Counters counters
+    void *block                  # what is freed in the end
     void *keepsake               # somebody's, as long as the context lives
     void (*drop_keepsake)(void *keepsake) noexcept nogil
     ForkMember fork_member

@@ -1,6 +1,7 @@
 # A context's life, its forks and its settings; iteration.pyx runs it.
 
 from libc.errno cimport EBUSY, EINVAL, ENOMEM
+from libc.stdint cimport uintptr_t
 from libc.stdlib cimport calloc, free
 
 from qemu_mainloop._core.bh cimport bh_queue_destroy, bh_queue_init, bh_queue_repair
@@ -26,6 +27,9 @@ from qemu_mainloop._sys.notifier cimport notifier_close, notifier_open
 from qemu_mainloop._sys.posix cimport close
 from qemu_mainloop._sys.thread cimport (
     mutex_init, mutex_lock, mutex_unlock, thread_self)
+
+cdef enum:
+    CACHE_LINE = 64
 
 
 # ---- life
@@ -57,10 +61,14 @@ cdef void close_kernel_objects(AioContext *ctx) noexcept nogil:
 
 
 cdef int context_new(AioContext **out, FifoLock *iothread_lock) noexcept nogil:
-    cdef AioContext *ctx = <AioContext *> calloc(1, sizeof(AioContext))
+    cdef void *block = calloc(1, sizeof(AioContext) + CACHE_LINE)
+    cdef AioContext *ctx
     cdef int rc
-    if ctx == NULL:
+    if block == NULL:
         return -ENOMEM
+    # At the beginning of a cache line, which Wakeup and BHQueue count from.
+    ctx = <AioContext *> ((<uintptr_t> block + CACHE_LINE - 1) // CACHE_LINE * CACHE_LINE)
+    ctx.block = block
     leaf_init(&ctx.lock)
     ctx.references = 1
     ctx.iothread_lock = iothread_lock
@@ -73,7 +81,7 @@ cdef int context_new(AioContext **out, FifoLock *iothread_lock) noexcept nogil:
     rc = open_kernel_objects(ctx)
     if rc < 0:
         fd_table_destroy(&ctx.fds)
-        free(ctx)
+        free(block)
         return rc
     ctx.events = EVENTS_UNSEEN + 1
     timer_group_init(&ctx.timers, &ctx.lock, &ctx.wakeup, iothread_lock != NULL, NULL)
@@ -111,7 +119,7 @@ cdef void context_unref(AioContext *ctx) noexcept nogil:
     close_kernel_objects(ctx)
     if ctx.keepsake != NULL:
         ctx.drop_keepsake(ctx.keepsake)
-    free(ctx)
+    free(ctx.block)
 
 
 cdef void context_disown(AioContext *ctx) noexcept nogil:

@@ -177,16 +177,27 @@ cdef bint ask_users(AioContext *ctx, Iteration *it) noexcept nogil:
 
 
 cdef void announce_sleep(AioContext *ctx) noexcept nogil:
-    # wakeup_is_mine rests on the lock: what another thread changed under it before is seen
-    # from here on, and who comes later sees the announcement.
     wakeup_prepare_sleep(&ctx.wakeup)
+    pass_lock(ctx)
+
+
+# wakeup_is_mine rests on it: what another thread changed under the lock before is seen from
+# here on, and who comes later sees the claim, and the announcement.
+cdef inline void pass_lock(AioContext *ctx) noexcept nogil:
     leaf_lock(&ctx.lock)
     leaf_unlock(&ctx.lock)
 
 
 cdef int look_or_sleep(AioContext *ctx, Iteration *it, int64_t timeout_ns) noexcept nogil:
     if timeout_ns != 0:
-        announce_sleep(ctx)
+        # Asked once: who sets poll_max_ns meanwhile must not have us sleep unannounced.
+        it.polls = atomic_load_i64(&ctx.busy.max_ns) > 0
+        if it.polls and (it.driver == NULL or it.driver.before_sleep == NULL):
+            # Announced after the polling, which is awake.  A driver's code that runs before
+            # it may change something, and has to find an announcement.
+            pass_lock(ctx)
+        else:
+            announce_sleep(ctx)
         timeout_ns = sleep_timeout_ns(ctx, timeout_ns)
     if timeout_ns != 0:
         return sleep_until(ctx, it, timeout_ns)

@@ -18,6 +18,7 @@ cdef struct Iteration:
     bint took_lock               # the iothread lock, for the call
     bint eventful                # it called something, or accepted a notification
     bint work_came               # the last sleep ended, or was cut short, for it
+    bint polls                   # a sleep begins with busy polling
     bint lost_lock               # and gave up waiting for it: nothing may be called
     Driver *driver
     Dispatch *d                  # the driver's, or own

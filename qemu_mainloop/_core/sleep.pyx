@@ -163,7 +163,7 @@ cdef int sleep_once(AioContext *ctx, Iteration *it, int64_t timeout_ns,
     dispatch_detach(it.d)
     if ctx.iothread_lock != NULL:
         lock_release(ctx.iothread_lock)
-    if atomic_load_i64(&ctx.busy.max_ns) > 0 and timeout_ns != 0:
+    if it.polls and timeout_ns != 0:
         n = busy_wait(ctx, it, timeout_ns, mask)
     else:
         n = kernel_wait(ctx, timeout_ns, mask)
@@ -217,21 +217,24 @@ cdef inline int64_t memory_timeout_ns(AioContext *ctx) noexcept nogil:
     return -1 if bh_queue_is_empty(&ctx.bhs) else bh_timeout_ns(&ctx.bhs)
 
 
-cdef int spin(AioContext *ctx, int64_t end_ns) noexcept nogil:
+# The number of reports.  it.work_came: something is to be done at once.
+cdef int spin(AioContext *ctx, Iteration *it, int64_t end_ns) noexcept nogil:
     # Awake meanwhile: nobody needs to write the notifier.
     cdef int _i
-    cdef int n = 0
+    cdef int n
     cdef int64_t ns
     cdef int64_t known_ns = memory_timeout_ns(ctx)
     wakeup_end_sleep(&ctx.wakeup)
-    while n == 0 and clock_monotonic_ns() < end_ns:
+    while True:
         for _i in range(LOOKS_PER_CALL):
             ns = memory_timeout_ns(ctx)
             if ns == 0 or ns != known_ns:
+                it.work_came = ns == 0
                 return 0
             cpu_relax()
         n = kernel_wait(ctx, 0, NULL)
-    return n
+        if n != 0 or clock_monotonic_ns() >= end_ns:
+            return n
 
 
 cdef int busy_wait(AioContext *ctx, Iteration *it, int64_t timeout_ns,
@@ -241,8 +244,10 @@ cdef int busy_wait(AioContext *ctx, Iteration *it, int64_t timeout_ns,
     cdef int64_t memory_ns
     cdef int n = 0
     if spin_ns > 0:
-        n = spin(ctx, begin_ns + spin_ns if spin_ns < NEVER_NS - begin_ns else NEVER_NS)
-        wakeup_prepare_sleep(&ctx.wakeup)
+        n = spin(ctx, it, begin_ns + spin_ns if spin_ns < NEVER_NS - begin_ns else NEVER_NS)
+        if it.work_came:
+            return kernel_wait(ctx, 0, NULL)     # so that descriptors have their turn
+    wakeup_prepare_sleep(&ctx.wakeup)
     if n == 0:
         if timeout_ns > 0:
             timeout_ns -= clock_monotonic_ns() - begin_ns

@@ -25,12 +25,13 @@ from qemu_mainloop._sys.thread cimport thread_self
 
 
 cdef struct Wakeup:
+    uintptr_t poller             # the thread that is in an iteration; 0: none
+    char apart[56]               # what each iteration writes is not where wakers look
     int notify_me                # the loop sleeps, or is about to
     int notified                 # somebody called wakeup_notify since it last looked
     int generation               # of forks; the notifier is the parent's if it is another
     int hosted                   # another loop watches us: asleep outside iterations
-    uintptr_t poller             # the thread that is in an iteration; 0: none
-    Notifier notifier
+    Notifier notifier            # and behind it, on the same cache line, the queue's top
 
 
 # W3, for work whose publication was a full fence (W1, W2).
@@ -69,7 +70,9 @@ cdef inline void wakeup_prepare_sleep(Wakeup *w) noexcept nogil:
 
 
 cdef inline void wakeup_end_sleep(Wakeup *w) noexcept nogil:
-    atomic_store_int(&w.notify_me, 0)
+    # Not written for nothing: wakers read it.
+    if atomic_load_int(&w.notify_me):
+        atomic_store_int(&w.notify_me, 0)
 
 
 cdef inline bint wakeup_is_notified(Wakeup *w) noexcept nogil:

@@ -1,5 +1,7 @@
 """How long the loop polls busily before it sleeps: grown by what it would have caught."""
 
+import os
+import threading
 import time
 
 import pytest
@@ -10,6 +12,7 @@ pytestmark = pytest.mark.timeout(60)
 MS = 1_000_000
 MAX_NS = 50 * MS
 FIRST_NS = 4000
+HOUR_NS = 3600 * 1000 * MS
 
 
 @pytest.fixture
@@ -54,3 +57,72 @@ def test_it_does_not_grow_beyond_what_is_allowed(loop, wait_for):
         wait_for(loop, min(known + MS, MAX_NS - MS))
         known = loop.info()["poll_ns"]
         assert known <= MAX_NS
+
+
+def once_it_sleeps(loop, call):
+    """A thread that calls once the loop has begun its next sleep, which begins with polling."""
+    sleeps = loop.info()["sleeps"]
+
+    def run():
+        while loop.info()["sleeps"] == sleeps:
+            os.sched_yield()
+        call()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread
+
+
+def test_what_comes_to_memory_does_not_keep_a_descriptor_from_its_turn(pipe):
+    """The kernel is asked once more when a bottom half ends the polling."""
+    called = []
+    with q.MainLoop(fdmon="poll") as loop:
+        loop.poll_max_ns = HOUR_NS
+        loop.set_fd_handler(pipe[0], lambda: called.append(os.read(pipe[0], 1)))
+        bh = loop.bh_new(lambda: called.append("bottom half"))
+
+        def both():
+            os.write(pipe[1], b"x")
+            bh.schedule()
+
+        for _ in range(20):
+            called.clear()
+            thread = once_it_sleeps(loop, both)
+            while "bottom half" not in called:
+                loop.wait()
+            thread.join()
+            assert b"x" in called
+
+
+@pytest.mark.parametrize("what", ["timer", "registration", "report", "bottom half"])
+def test_whatever_comes_ends_the_polling_of_an_iothread(what, pipe):
+    """It is awake, and announces nothing: who changes something finds it and notifies."""
+    came = threading.Semaphore(0)
+
+    def callback():
+        came.release()
+        if what == "registration":
+            thread.loop.set_fd_handler(pipe[0])
+
+    def readable():
+        os.read(pipe[0], 1)
+        came.release()
+
+    with q.IOThread("polls") as thread:
+        thread.loop.poll_max_ns = HOUR_NS
+        timer = thread.loop.timer_new(callback)
+        bh = thread.loop.bh_new(callback)
+        if what == "registration":
+            os.write(pipe[1], b"x")
+        elif what == "report":
+            thread.loop.set_fd_handler(pipe[0], readable)
+        for _ in range(200):
+            if what == "timer":
+                timer.mod_ns(q.clock_get_ns())
+            elif what == "registration":
+                thread.loop.set_fd_handler(pipe[0], callback)
+            elif what == "report":
+                os.write(pipe[1], b"x")
+            else:
+                bh.schedule()
+            assert came.acquire(timeout=30)

@@ -41,6 +41,7 @@
  *   NO_HANDSHAKE (A14)   the lock that is taken between announcing and looking
  *   HOST_NO_LOOK (A7)    hosting_sleep's look after announcing
  *   EMPTY_REPORT (A10)   work_came: an empty report ends the polling wait, too
+ *   ASLEEP_UNSAID        announcing after the polling, which began without
  *   FOREIGN_LATE         announcing a foreign wait before looking and leaving
  *
  * The lines that are modelled; the test finds each of them in the code:
@@ -55,6 +56,8 @@
  *= context.pxd: return atomic_cas_seq_size(&ctx.wakeup.poller, 0, thread_self())
  *= iteration.pyx: leaf_lock(&ctx.lock)
  *= iteration.pyx: announce_sleep(ctx)
+ *= iteration.pyx: if it.polls and (it.driver == NULL or it.driver.before_sleep == NULL):
+ *= iteration.pyx: pass_lock(ctx)
  *= iteration.pyx: wakeup_prepare_sleep(&ctx.wakeup)
  *= iteration.pyx: timeout_ns = sleep_timeout_ns(ctx, timeout_ns)
  *= iteration.pyx: wakeup_end_sleep(&ctx.wakeup)
@@ -62,6 +65,8 @@
  *= iteration.pyx: atomic_store_release_size(&ctx.wakeup.poller, 0)
  *= iteration.pyx: if it.eventful or wakeup_is_notified(&ctx.wakeup) or bh_timeout_ns(&ctx.bhs) == 0:
  *= sleep.pyx: if wakeup_is_notified(&ctx.wakeup) or ctx.fds.ready_first != NULL:
+ *= sleep.pyx: it.work_came = ns == 0
+ *= sleep.pyx: wakeup_prepare_sleep(&ctx.wakeup)
  *= sleep.pyx: it.work_came = memory_ns >= 0            # the kernel may have nothing to say
  *= hosting.pyx: if bh_ns == 0 or wakeup_is_notified(h.wakeup) or has_hidden(h):
  *= iohandler.pyx: notifier_clear(&t.wakeup.notifier)
@@ -183,22 +188,34 @@ inline prepare_sleep()
 #endif
 }
 
-/* announce_sleep: who changes something under the lock has done so before this, and the loop
+/* pass_lock, announce_sleep: who changes something under the lock has done so before this, and the loop
  * sees it; or does so later, and sees the announcement. */
-inline announce()
+inline pass_lock()
 {
-    prepare_sleep();
 #ifndef NO_HANDSHAKE
     lock(0);
     unlock(0)
+#else
+    skip
 #endif
 }
 
-/* S3; a change is taken up here, before the sleep. */
-inline look()
+inline announce()
+{
+    prepare_sleep();
+    pass_lock()
+}
+
+/* S3.  A change is taken up in look(), before the sleep. */
+inline look_at_memory()
 {
     quick = LOAD(0, NOTED);
-    quick = quick || LOAD(0, WORK);
+    quick = quick || LOAD(0, WORK)
+}
+
+inline look()
+{
+    look_at_memory();
     if
     :: LOAD(0, CHANGE) -> d_step { mem[CHANGE] = 0 }
     :: else
@@ -303,7 +320,10 @@ proctype Loop() provided (!handling)
 #ifdef POLLING
     do
     ::  claim(0, 1);
-        announce();
+        if                                         /* with a driver's code on the way, or without */
+        :: announce()
+        :: pass_lock()
+        fi;
         look();
         if
         :: quick -> kernel_wait()
@@ -311,24 +331,36 @@ proctype Loop() provided (!handling)
             do                                     /* sleep_until: slices of a sleep */
             ::  store(0, ME, 0);                   /* spin */
                 do
-                :: (LOAD(0, NOTED) || LOAD(0, WORK)) -> reported = false; break
+                :: (LOAD(0, NOTED) || LOAD(0, WORK)) -> quick = true; break
                 :: eventfd -> reported = true; break
-                :: reported = false; break         /* long enough */
+                :: break                           /* long enough */
                 od;
-                prepare_sleep();
                 if
-                :: reported -> break
-                :: else ->
-                    look();
-                    old = quick;
-                    kernel_wait();
+                :: quick -> kernel_wait();
                     if
-                    :: (reported || LOAD(0, NOTED)) -> break
-#ifndef EMPTY_REPORT
-                    :: else -> if :: old -> break :: else fi
-#else
-                    :: else
+#ifdef EMPTY_REPORT
+                    :: !reported && !LOAD(0, NOTED)
 #endif
+                    :: else -> break
+                    fi
+                :: else ->
+#ifndef ASLEEP_UNSAID
+                    prepare_sleep();
+#endif
+                    if
+                    :: reported -> break
+                    :: else ->
+                        look_at_memory();
+                        old = quick;
+                        kernel_wait();
+                        if
+                        :: (reported || LOAD(0, NOTED)) -> break
+#ifndef EMPTY_REPORT
+                        :: else -> if :: old -> break :: else fi
+#else
+                        :: else
+#endif
+                        fi
                     fi
                 fi
             od

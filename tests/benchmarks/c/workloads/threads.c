@@ -14,11 +14,11 @@ struct side {
     void *lp;
     struct handles h, fdh;
     struct side *other;
-    uint64_t left;             /* A: rounds to go */
-    int done;
     atomic_int *quit;
     pthread_barrier_t *bar;
     int is_a, failed;
+    _Alignas(64) uint64_t left;     /* A: rounds to go; the other side reads what is above */
+    int done;
 };
 
 static void ping_cb(void *arg)
