@@ -338,6 +338,32 @@ def test_told_of_nothing_watched_where_there_is_something(mon, pipe, OUT):
     assert mon.wait(0) == [(pipe[1], 2, OUT)]
 
 
+def test_what_nobody_has_ever_watched_is_removed(mon):
+    assert mon.update(5000, 0, 0, 0) == 0
+    assert mon.wait(0) == []
+
+
+def test_many_are_watched_by_another_thread(mon, pipe, IN):
+    """More than the kernel is told of in one call."""
+    numbers = [os.dup(pipe[0]) for _ in range(600)]
+    try:
+        for tag, fd in enumerate(numbers):
+            mon.update(fd, tag, 0, IN)
+        assert mon.wait(0) == []
+        os.write(pipe[1], b"x")
+        reports = []
+        thread = threading.Thread(target=lambda: reports.extend(mon.wait(LONG, 1000)))
+        thread.start()
+        thread.join()
+        expected = sorted((fd, tag, IN) for tag, fd in enumerate(numbers))
+        assert reports == expected
+        assert mon.wait(LONG, 1000) == expected
+    finally:
+        for fd in numbers:
+            mon.update(fd, 0, IN, 0)
+            os.close(fd)
+
+
 # ---- detaching
 
 def test_detaching_at_once_or_not_now(mon, pipe, OUT):

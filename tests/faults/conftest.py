@@ -9,6 +9,7 @@ import sysconfig
 from pathlib import Path
 
 import pytest
+from extensions import build
 
 HERE = Path(__file__).parent
 CHILD = HERE / "child.py"
@@ -20,24 +21,6 @@ if sys.platform != "linux":
 # A child that hangs dumps its stacks before that.
 LONGEST_S = 300
 
-SETUP = """
-from Cython.Build import cythonize
-from setuptools import Extension, setup
-
-setup(
-    name="probe_faults",
-    py_modules=[],
-    ext_modules=cythonize(
-        [Extension("probe_faults", ["probe_faults.pyx"])], language_level=3,
-        compiler_directives={"freethreading_compatible": True}),
-)
-"""
-
-
-def compile_or_fail(command, where):
-    done = subprocess.run(command, cwd=where, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-
 
 @pytest.fixture(scope="session")
 def shim(tmp_path_factory):
@@ -45,21 +28,18 @@ def shim(tmp_path_factory):
     target = tmp_path_factory.mktemp("shim") / "shim.so"
     compiler = (sysconfig.get_config_var("CC") or "cc").split()[0]
     compiler = compiler if shutil.which(compiler) else "cc"
-    compile_or_fail(
+    done = subprocess.run(
         [compiler, "-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-fno-builtin", "-pthread",
-         "-o", str(target), str(HERE / "shim.c"), "-ldl"], HERE)
+         "-o", str(target), str(HERE / "shim.c"), "-ldl"], cwd=HERE, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
     return target
 
 
 @pytest.fixture(scope="session")
 def probe_site(tmp_path_factory):
     """Where probe_faults, a C user of the public .pxd files, is built."""
-    source = tmp_path_factory.mktemp("probe")
     target = tmp_path_factory.mktemp("site")
-    shutil.copy(HERE / "probe_faults.pyx", source)
-    (source / "setup.py").write_text(SETUP)
-    compile_or_fail([sys.executable, "setup.py", "-q", "build_ext", f"--build-lib={target}"],
-                    source)
+    build(tmp_path_factory.mktemp("probe"), target, [HERE / "probe_faults.pyx"])
     return target
 
 

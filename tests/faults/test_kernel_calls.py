@@ -113,6 +113,18 @@ def sweep(f, act):
     return points
 
 
+def make_without_memory(f, fdmon):
+    import child
+    import scenarios
+
+    return f.sweep(scenarios.make_a_loop, "allocate", ENOMEM, "either", fdmon, child.FOR_EVER)
+
+
+@pytest.mark.parametrize("fdmon", FDMONS)
+def test_what_cannot_be_made_for_want_of_memory_leaves_nothing_behind(child, fdmon):
+    assert child(make_without_memory, fdmon=fdmon) > 0
+
+
 def scenario_names():
     text = (Path(__file__).parent / "scenarios.py").read_text()
     return [name.strip() for name in text.rpartition("ALL = [")[2].rstrip("]\n").split(",")]
