@@ -112,6 +112,18 @@ def test_stop_may_be_called_twice():
     io.stop()
 
 
+def test_a_second_stop_does_not_wait_for_the_thread_that_came_after():
+    """The system gives the name of a thread that was waited for to the next one."""
+    io = q.IOThread()
+    io.stop()
+    with q.IOThread() as other:
+        io.stop()
+        answered = []
+        other.loop.bh_new(lambda: answered.append(1)).schedule()
+        while not answered:
+            os.sched_yield()
+
+
 def test_stop_by_two_threads_at_once_ends_it():
     """Section 2.3: stop() waits for the thread, whoever calls it."""
     io = q.IOThread()

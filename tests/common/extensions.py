@@ -1,13 +1,10 @@
-"""Cython modules of the tests', built against the installed package, and imported."""
+"""Cython modules of the tests', built against the installed package."""
 
-import importlib
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
-
-import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 # Compilers need not run under the sanitizer that the tests may run under.
@@ -46,22 +43,3 @@ def build(work, target, sources, *, private=False):
         [BUILDER, "setup.py", "-q", "build_ext", f"-j{jobs}", f"--build-lib={target}"],
         cwd=work, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-
-
-def import_from(site, name):
-    """The module, from that directory."""
-    sys.path.insert(0, str(site))
-    try:
-        return importlib.import_module(name)
-    finally:
-        sys.path.remove(str(site))
-
-
-def module_fixture(site_fixture, name):
-    """A session fixture, named as the module, that is a module from where that fixture says."""
-
-    @pytest.fixture(scope="session", name=name.rpartition(".")[2])
-    def module(request):
-        return import_from(request.getfixturevalue(site_fixture), name)
-
-    return module

@@ -1,7 +1,8 @@
-"""Threads that act when a loop sleeps."""
+"""Threads that act when a loop sleeps, or that are about to poll memory."""
 
 import os
 import threading
+import time
 
 
 def start_when_asleep(loop, action):
@@ -16,3 +17,11 @@ def start_when_asleep(loop, action):
     thread = threading.Thread(target=run)
     thread.start()
     return thread
+
+
+def until_it_spins(thread):
+    """Returns when the thread has been busy for a while."""
+    clock = time.pthread_getcpuclockid(thread.ident)
+    begin = time.clock_gettime(clock)
+    while time.clock_gettime(clock) < begin + 0.01:
+        os.sched_yield()

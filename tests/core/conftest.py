@@ -7,7 +7,8 @@ are those of the installed package.
 from pathlib import Path
 
 import pytest
-from extensions import build, module_fixture
+from extensions import build
+from modules import module_fixture
 
 HERE = Path(__file__).parent
 

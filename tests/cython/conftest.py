@@ -9,7 +9,8 @@ import sysconfig
 from pathlib import Path
 
 import pytest
-from extensions import BUILDER, module_fixture
+from extensions import BUILDER
+from modules import module_fixture
 
 import qemu_mainloop
 

@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from extensions import build, module_fixture
+from extensions import build
+from modules import module_fixture
 
 import qemu_mainloop
 

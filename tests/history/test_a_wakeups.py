@@ -7,6 +7,7 @@ import threading
 import time
 
 import pytest
+from sleeping import until_it_spins
 
 import qemu_mainloop as q
 
@@ -118,11 +119,7 @@ def test_a10_a_notification_ends_busy_polling(loop):
     thread.start()
     while loop.info()["sleeps"] == before:
         os.sched_yield()
-    # It has been at it for a while: nobody writes the notifier any more.
-    clock = time.pthread_getcpuclockid(thread.ident)
-    begin = time.clock_gettime(clock)
-    while time.clock_gettime(clock) < begin + 0.01:
-        os.sched_yield()
+    until_it_spins(thread)               # and nobody writes the notifier any more
     loop.notify()
     thread.join(20)
     assert not thread.is_alive()

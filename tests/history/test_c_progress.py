@@ -5,6 +5,7 @@ import threading
 import time
 
 import pytest
+from sleeping import until_it_spins
 
 import qemu_mainloop as q
 from qemu_mainloop import Clock
@@ -32,20 +33,16 @@ def test_c6_busy_polling_looks_at_descriptors_too(loop, pipe):
     loop.poll_max_ns = 3600 * 10**9
     calls = []
     loop.set_fd_handler(pipe[0], lambda: calls.append(os.read(pipe[0], 1)))
-    before = loop.info()["iterations"]
-
-    def work():
-        while loop.info()["iterations"] == before:
-            os.sched_yield()
-        os.write(pipe[1], b"x")
-
-    thread = threading.Thread(target=work)
+    before = loop.info()["sleeps"]
+    # Not in the main thread, which would end its wait now and then to look for signals.
+    thread = threading.Thread(target=loop.run_until, args=(lambda: calls,), daemon=True)
     thread.start()
-    begin = time.monotonic()
-    while not calls:
-        loop.wait()
-    assert time.monotonic() - begin < 30
-    thread.join()
+    while loop.info()["sleeps"] == before:
+        os.sched_yield()
+    until_it_spins(thread)
+    os.write(pipe[1], b"x")
+    thread.join(20)
+    assert not thread.is_alive()
 
 
 def sleep_until_fired(loop, ns):

@@ -9,8 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from extensions import build, module_fixture
+from extensions import build
 from hypothesis import HealthCheck, settings
+from modules import module_fixture
 
 import qemu_mainloop as q
 

@@ -8,7 +8,7 @@ import os
 import random
 
 import pytest
-from extensions import import_from, module_fixture
+from modules import import_from, module_fixture
 
 SEED = int(os.environ.get("STRESS_SEED") or random.SystemRandom().randrange(2**32))
 FACTOR = float(os.environ.get("STRESS_FACTOR", 1))
