@@ -49,9 +49,9 @@ cdef void take_number(ThreadOwn *own) noexcept nogil:
     own.number = <uintptr_t> (atomic_add_seq_int(&numbers, 1) + 1)
 
 
-# ---- beginning and ending
+# ---- beginning and ending: inline, since three calls were a tenth of an iteration
 
-cdef void begin(Iteration *it, Driver *driver) noexcept nogil:
+cdef inline void begin(Iteration *it, Driver *driver) noexcept nogil:
     it.lost_lock = it.eventful = False
     it.driver = driver
     if driver == NULL:
@@ -71,7 +71,7 @@ cdef inline bint driver_counts(Iteration *it) noexcept nogil:
     return it.driver != NULL and it.driver.seen_events
 
 
-cdef int enter(AioContext *ctx, Iteration *it) noexcept nogil:
+cdef inline int enter(AioContext *ctx, Iteration *it) noexcept nogil:
     cdef ThreadOwn *own = thread_own()
     cdef int rc
     if not context_claim(ctx):
@@ -115,7 +115,7 @@ cdef void announce_foreign_wait(AioContext *ctx, Iteration *it) noexcept nogil:
         notifier_set(&ctx.wakeup.notifier)
 
 
-cdef void leave(AioContext *ctx, Iteration *it) noexcept nogil:
+cdef inline void leave(AioContext *ctx, Iteration *it) noexcept nogil:
     it.own_thread.current = it.outer
     ctx.depth -= 1
     # Whoever iterates again and again looks at something of its own in between (the flag

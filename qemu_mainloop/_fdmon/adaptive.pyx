@@ -183,7 +183,8 @@ cdef int wait_cold(FDMon *mon, int64_t timeout_ns, const SignalMask *mask, FDRea
     cdef int n
     if timeout_ns == 0:
         if quiet_holds(&a.quiet):
-            ring_the_bell(mon)
+            if mon.bell == NULL:
+                ring_the_bell(mon)
             return 0
         mon.bell = NULL
     n = epollset_wait(&a.cold, timeout_ns, mask, ready, max)
