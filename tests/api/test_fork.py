@@ -3,6 +3,7 @@
 import ast
 import fcntl
 import os
+import select
 import signal
 import threading
 import time
@@ -75,7 +76,9 @@ def test_a_hosted_child_does_not_wake_the_parents_host(loop):
     before = loop.fileno()
     while loop.wait(True):
         pass
+    assert select.select([before], [], [], 0)[0] == []
     assert in_child(lambda: (bh.schedule(), loop.notify(), loop.wait(True))[2]) == 0
+    assert select.select([before], [], [], 0)[0] == []
     assert loop.fileno() == before
     assert not bh.scheduled
 
