@@ -79,8 +79,10 @@ class Model(Calls):
         require(not (level.must_not_sleep and slept), "it slept, although there was work")
         require(not (slept and not level.blocking), "a non-blocking wait slept")
         if level.must_sleep and not level.nested:
-            # A wait that looks first finds there what has hung up.
-            found = GUARD in level.served or (self.looks_first and self.noisy)
+            # A wait that looks first finds there what has hung up; and if that was reported to
+            # an iteration around this one, it is among what is left.
+            finds_noise = self.looks_first or any(isinstance(e, Level) for e in self.stack)
+            found = GUARD in level.served or (finds_noise and self.noisy)
             require(slept or found, "it did not sleep, and nothing was to do")
             require(level.served or self.noisy, "it woke up for nothing")
 
