@@ -383,10 +383,11 @@ def until_asleep(thread):
         os.sched_yield()
 
 
-def test_detaching_while_another_thread_waits(mon, pipes, IN):
+@pytest.mark.parametrize("order", [1, -1], ids=["the first one", "the last one"])
+def test_detaching_while_another_thread_waits(mon, pipes, IN, order):
     (gone, end), (kept, kept_end) = pipes[:2]
-    mon.update(gone, 1, 0, IN)
-    mon.update(kept, 2, 0, IN)
+    for fd, tag in [(gone, 1), (kept, 2)][::order]:
+        mon.update(fd, tag, 0, IN)
     waits = []
 
     def wait():

@@ -98,7 +98,8 @@ cdef void end(Bench *b) noexcept nogil:
 
 
 cdef bint is_over(Bench *b) noexcept nogil:
-    return get(&b.stuck) or now_ns() > b.end_ns
+    # Not before the first round: a busy machine may begin this thread late.
+    return get(&b.stuck) or (now_ns() > b.end_ns and get(&b.seen))
 
 
 cdef bint is_answered(Bench *b, int64_t round_) noexcept nogil:
