@@ -141,6 +141,27 @@ def test_c14_a_timer_in_the_far_future_lets_the_loop_sleep(loop, clock, when):
     far.delete()
 
 
+@pytest.mark.parametrize("clock", [Clock.REALTIME, Clock.HOST, Clock.VIRTUAL])
+def test_c14_a_timeout_is_not_what_its_lowest_32_bits_say(loop, clock):
+    """They say 5 ms, the timer some weeks."""
+    far = loop.timer_new(lambda: None, clock)
+    q.clock_enable(Clock.VIRTUAL, True)
+    try:
+        far.mod_ns(q.clock_get_ns(clock) + 2**32 * 1_000_000 + 5 * MS)
+        before = loop.info()["sleeps"]
+        woke = threading.Event()
+        thread = threading.Thread(target=lambda: (loop.wait(), woke.set()))
+        thread.start()
+        while loop.info()["sleeps"] == before:
+            os.sched_yield()
+        assert not woke.wait(0.05)
+        loop.notify()
+        thread.join()
+    finally:
+        q.clock_enable(Clock.VIRTUAL, False)
+    far.delete()
+
+
 def test_c15_changes_that_nobody_takes_up_do_not_pile_up(elsewhere, fdmon):
     bytes_, calls = elsewhere(f"memory.changed_unpolled({fdmon.encode()!r}, 20000)")
     assert bytes_ < 4096
