@@ -41,7 +41,7 @@ cdef int64_t BREAK_NS = 1000000                # after the kernel had no memory
 
 cdef struct Entry:
     uint32_t tag
-    int wanted               # 0: not watched
+    int wanted               # 0: not watched; atomic, as detached
     int turn                 # atomic; of its polls: a completion of another one is stale
     int detached             # atomic; by another thread while this one waited
     int next_                # in the queue: descriptor + 1
@@ -107,12 +107,13 @@ cdef uint64_t request_of(Entry *e, int fd) noexcept nogil:
 # the queue.  How many of these are left.
 cdef int ask(IOUring *u, int left, int most) noexcept nogil:
     cdef Entry *e
-    cdef int fd
+    cdef int fd, wanted
     while left > 0 and most > 0:
         fd = u.first - 1
         e = &u.entries[fd]
-        if e.wanted and not e.armed:
-            if ring_poll_add(&u.ring, fd, e.wanted, request_of(e, fd)) < 0:
+        wanted = atomic_load_int(&e.wanted)
+        if wanted and not e.armed:
+            if ring_poll_add(&u.ring, fd, wanted, request_of(e, fd)) < 0:
                 break
             e.armed = True
             most -= 1
@@ -215,7 +216,7 @@ cdef int io_uring_detach(FDMon *mon, int fd) noexcept nogil:
     if ring_cancel(&u.ring, request_of(e, fd)) < 0:
         atomic_store_int(&e.detached, 0)
         return -EAGAIN                   # not asked for yet, or complete
-    e.wanted = 0
+    atomic_store_int(&e.wanted, 0)
     u.watched -= 1
     return 0
 

@@ -73,25 +73,24 @@ def once_it_sleeps(loop, call):
     return thread
 
 
-def test_what_comes_to_memory_does_not_keep_a_descriptor_from_its_turn(pipe):
+def test_what_comes_to_memory_does_not_keep_a_descriptor_from_its_turn(loop, pipe):
     """The kernel is asked once more when a bottom half ends the polling."""
     called = []
-    with q.MainLoop(fdmon="poll") as loop:
-        loop.poll_max_ns = HOUR_NS
-        loop.set_fd_handler(pipe[0], lambda: called.append(os.read(pipe[0], 1)))
-        bh = loop.bh_new(lambda: called.append("bottom half"))
+    loop.poll_max_ns = HOUR_NS
+    loop.set_fd_handler(pipe[0], lambda: called.append(os.read(pipe[0], 1)))
+    bh = loop.bh_new(lambda: called.append("bottom half"))
 
-        def both():
-            os.write(pipe[1], b"x")
-            bh.schedule()
+    def both():
+        os.write(pipe[1], b"x")
+        bh.schedule()
 
-        for _ in range(20):
-            called.clear()
-            thread = once_it_sleeps(loop, both)
-            while "bottom half" not in called:
-                loop.wait()
-            thread.join()
-            assert b"x" in called
+    for _ in range(20):
+        called.clear()
+        thread = once_it_sleeps(loop, both)
+        while "bottom half" not in called:
+            loop.wait()
+        thread.join()
+        assert b"x" in called
 
 
 @pytest.mark.parametrize("what", ["timer", "registration", "report", "bottom half"])
