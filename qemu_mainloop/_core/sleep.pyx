@@ -19,7 +19,7 @@ from qemu_mainloop._sys.clock cimport clock_monotonic_ns
 from qemu_mainloop._sys.fdsource cimport wall_clock_watch_arm, wall_clock_watch_open
 from qemu_mainloop._sys.posix cimport close
 from qemu_mainloop._sys.thread cimport (
-    signal_mask_block_all, signal_mask_interrupt, signal_mask_restore)
+    signal_mask_block_all, signal_mask_interrupt, signal_mask_restore, thread_wake_in_time)
 
 cdef enum:
     # The wall clock is looked at so often when there is no way to be told of a change.
@@ -163,6 +163,9 @@ cdef int sleep_once(AioContext *ctx, Iteration *it, int64_t timeout_ns,
     dispatch_detach(it.d)
     if ctx.iothread_lock != NULL:
         lock_release(ctx.iothread_lock)
+    if timeout_ns > 0 and not it.own_thread.wakes_in_time:
+        it.own_thread.wakes_in_time = True
+        thread_wake_in_time()
     if it.polls and timeout_ns != 0:
         n = busy_wait(ctx, it, timeout_ns, mask)
     else:

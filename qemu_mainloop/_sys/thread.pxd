@@ -17,6 +17,7 @@ cdef extern from "qemu_mainloop/_sys/thread.h" nogil:
     int thread_start(Thread *t, void *(*fn)(void *) noexcept nogil, void *arg)
     void thread_join(Thread t)
     void thread_set_name(const char *name)
+    void thread_wake_in_time()
 
     void mutex_init(Mutex *m)
     void mutex_destroy(Mutex *m)

@@ -7,5 +7,6 @@ cdef extern from "qemu_mainloop/_sys/threadlocal.h" nogil:
     ctypedef struct ThreadOwn:
         void *current
         uintptr_t number
+        bint wakes_in_time
 
     ThreadOwn *thread_own()

@@ -134,6 +134,11 @@ static inline void thread_join(Thread t)
     CloseHandle(t);
 }
 
+/* See posix; here the clock of the waits is the precise one in any case. */
+static inline void thread_wake_in_time(void)
+{
+}
+
 static inline void thread_set_name(const char *name)
 {
     typedef HRESULT (WINAPI *SetName)(HANDLE, PCWSTR);
