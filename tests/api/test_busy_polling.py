@@ -73,6 +73,7 @@ def once_it_sleeps(loop, call):
     return thread
 
 
+@pytest.mark.posix_only(reason="there a socket's news come some time after the call that made them")
 def test_what_comes_to_memory_does_not_keep_a_descriptor_from_its_turn(loop, pipe):
     """The kernel is asked once more when a bottom half ends the polling."""
     called = []

@@ -5,12 +5,15 @@ iteration; one call may be in progress, and after the loop has run something of 
 """
 
 import socket
+import sys
 import threading
 
 import pytest
 
 ROUNDS = 150
-THREADS = 3
+# wine's server (8.0) ends on an assertion of its own when several threads close sockets that
+# it waits for.
+THREADS = 1 if sys.platform == "win32" else 3
 
 
 @pytest.fixture
