@@ -1,5 +1,6 @@
 """A ring that was made and may not be entered any more: poll(2) serves all from then on."""
 
+import contextlib
 import errno
 import os
 import threading
@@ -90,10 +91,14 @@ def no_memory_while_refused(f):
         number = os.dup2(high.ends[0], 900, inheritable=False)
         high.remove()
         loop.set_fd_handler(number, high.on_read)
-        with f.failing("allocate", ENOMEM):
-            with pytest.raises((MemoryError, OSError)):
+        # The table's, the fdmon's, poll's: each time one more is there.
+        for granted in (0, *[1] * 50):
+            f.arm("allocate", ENOMEM, granted + 1)
+            with contextlib.suppress(MemoryError, OSError):
                 loop.wait(True)
-            failed += f.lib.faults_seen(b"allocate")
+            if not f.off():
+                break
+            failed += 1
         assert all(reader.works() for reader in (*readers, high))
         loop.set_fd_handler(number)
         os.close(number)

@@ -26,6 +26,9 @@ def poll_in_a_thread(loop):
         target=lambda: names.append((loop.run_until(lambda: True), threading.get_ident())))
     thread.start()
     thread.join(20)
+    # Its stack, which the name is of, is free once the system has forgotten it.
+    while os.path.exists(f"/proc/self/task/{thread.native_id}"):
+        os.sched_yield()
     return names[0][1]
 
 
