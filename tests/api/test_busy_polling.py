@@ -5,6 +5,7 @@ import threading
 import time
 
 import pytest
+from sleeping import start_when_asleep
 
 import qemu_mainloop as q
 
@@ -59,20 +60,6 @@ def test_it_does_not_grow_beyond_what_is_allowed(loop, wait_for):
         assert known <= MAX_NS
 
 
-def once_it_sleeps(loop, call):
-    """A thread that calls once the loop has begun its next sleep, which begins with polling."""
-    sleeps = loop.info()["sleeps"]
-
-    def run():
-        while loop.info()["sleeps"] == sleeps:
-            os.sched_yield()
-        call()
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    return thread
-
-
 @pytest.mark.posix_only(reason="there a socket's news come some time after the call that made them")
 def test_what_comes_to_memory_does_not_keep_a_descriptor_from_its_turn(loop, pipe):
     """The kernel is asked once more when a bottom half ends the polling."""
@@ -87,7 +74,7 @@ def test_what_comes_to_memory_does_not_keep_a_descriptor_from_its_turn(loop, pip
 
     for _ in range(20):
         called.clear()
-        thread = once_it_sleeps(loop, both)
+        thread = start_when_asleep(loop, both)
         while "bottom half" not in called:
             loop.wait()
         thread.join()

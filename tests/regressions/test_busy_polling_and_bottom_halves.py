@@ -5,10 +5,9 @@ and wait() of a process with threads slept, or polled, again: for ever.  And an 
 taken for one to run at once.
 """
 
-import os
-import threading
 
 import pytest
+from sleeping import start_when_asleep
 
 import qemu_mainloop as q
 
@@ -19,20 +18,6 @@ SECOND = 1_000_000_000
 def polling_loop(loop):
     loop.poll_max_ns = SECOND
     return loop
-
-
-def when_it_sleeps(loop, call):
-    """A thread that calls once the loop has begun its next sleep, which begins with polling."""
-    sleeps = loop.info()["sleeps"]
-
-    def run():
-        while loop.info()["sleeps"] == sleeps:
-            os.sched_yield()
-        call()
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    return thread
 
 
 @pytest.mark.timeout(20)
@@ -47,7 +32,7 @@ def test_a_bottom_half_ends_the_polling(polling_loop, how, run):
 
     bh = polling_loop.bh_new(callback)
     for i in range(5):
-        thread = when_it_sleeps(polling_loop, getattr(bh, how))
+        thread = start_when_asleep(polling_loop, getattr(bh, how))
         if run:
             polling_loop.run()
         while len(ran) <= i:
