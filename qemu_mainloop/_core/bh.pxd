@@ -22,6 +22,11 @@
 # Between P3 and P4 the older nodes cannot be reached.  The loop waits a moment;
 # if the producer was preempted there, the queue counts as work for later: the loop
 # does not sleep for longer than BH_LINK_WAIT_NS, and P5 follows P4.
+#
+# Guarded ones are those whose producers exclude each other, and are no signal handlers.  The
+# poller, as such a producer, finds the state changed by nobody, and puts the node into a list
+# of its own, for which it needs no exchange.  Not if there is anything on top: that is older.
+# Where a runtime's lock is what excludes them, L3 needs no exchange either while it is held.
 
 from libc.stdint cimport int64_t, uint64_t
 
@@ -29,8 +34,9 @@ from qemu_mainloop._core.dispatch cimport Dispatch
 from qemu_mainloop._core.wakeup cimport Wakeup, wakeup_kick
 from qemu_mainloop._sys.atomic cimport (
     atomic_exchange_seq_int, atomic_exchange_seq_ptr, atomic_load_acquire_int,
-    atomic_load_seq_ptr, atomic_store_ptr, atomic_store_release_ptr)
-from qemu_mainloop._sys.thread cimport Mutex
+    atomic_load_acquire_ptr, atomic_load_int, atomic_load_seq_ptr, atomic_load_size,
+    atomic_store_int, atomic_store_ptr, atomic_store_release_ptr)
+from qemu_mainloop._sys.thread cimport Mutex, thread_self
 
 ctypedef void (*BHCallback)(void *opaque) noexcept nogil
 
@@ -40,6 +46,11 @@ cdef enum BHState:
     BH_IDLE = 2             # in the queue, within 10 ms
     BH_NOW = 3              # in the queue, at once
     BH_DELETED = 4          # in the queue, to be freed
+
+cdef enum BHGuard:
+    BH_UNGUARDED = 0
+    BH_GUARDED = 1          # by something that the loop does not hold
+    BH_RUNTIME = 2          # by the runtime's lock
 
 cdef enum:
     BH_IDLE_NS = 10000000
@@ -58,6 +69,7 @@ cdef struct QEMUBH "QEMUBH":
     bint in_runtime
     bint oneshot            # free it once it has run
     bint reached            # bh_queue_repair's mark
+    int guard               # BHGuard
     BHCallback release      # called with opaque when nothing refers to it; or NULL
     QEMUBH *all_next        # the list of all, under the queue's lock
     BHQueue *queue
@@ -73,6 +85,8 @@ cdef struct BHQueue:
     QEMUBH *tail
     QEMUBH *later           # ran in this pass, scheduled again: the next one's
     QEMUBH *later_tail
+    QEMUBH *own             # scheduled by the poller, in order: older than top
+    QEMUBH *own_tail
     int64_t phase           # counts the phases begun; read by any thread
     QEMUBH *all
     int count
@@ -89,6 +103,11 @@ cdef QEMUBH *bh_new(BHQueue *q, BHCallback cb, void *opaque, BHCallback release,
 # Its opaque is a zeroed part of so many bytes of the bottom half itself: there as long as the
 # callback may be called.
 cdef QEMUBH *bh_new_with_room(BHQueue *q, BHCallback cb, size_t room) noexcept nogil
+# Before it is scheduled first; and back, before a signal handler gets to know it.
+cdef inline void bh_set_guard(QEMUBH *bh, BHGuard guard) noexcept nogil:
+    bh.guard = guard
+
+
 # True: it was scheduled, and is not any more.
 cdef bint bh_cancel(QEMUBH *bh) noexcept nogil
 # Cancels and gives up.
@@ -126,6 +145,28 @@ cdef inline void bh_schedule(QEMUBH *bh) noexcept nogil:
     wakeup_kick(q.wakeup)                                            # P5
 
 
+# Of one that is guarded, by a producer whose turn it is.
+cdef inline void bh_schedule_guarded(QEMUBH *bh) noexcept nogil:
+    cdef BHQueue *q = bh.queue
+    cdef int before
+    if (bh.guard == BH_UNGUARDED or atomic_load_size(&q.wakeup.poller) != thread_self()
+            or atomic_load_acquire_ptr(&q.top) != NULL or q.unlinked != NULL):
+        bh_schedule(bh)
+        return
+    before = atomic_load_int(&bh.state)
+    if before == BH_NOW:
+        return
+    atomic_store_int(&bh.state, BH_NOW)
+    if before == BH_FREE:
+        bh.next = NULL
+        if q.own == NULL:
+            q.own = bh
+        else:
+            q.own_tail.next = bh
+        q.own_tail = bh
+    wakeup_kick(q.wakeup)                    # on the way to sleep: a signal's doing
+
+
 # The loop's: one that ran in the last pass was scheduled again meanwhile.
 cdef inline bint bh_queue_goes_on(const BHQueue *q) noexcept nogil:
     return q.later != NULL and atomic_load_acquire_int(&q.later.state) == BH_NOW
@@ -134,4 +175,4 @@ cdef inline bint bh_queue_goes_on(const BHQueue *q) noexcept nogil:
 cdef inline bint bh_queue_is_empty(const BHQueue *q) noexcept nogil:
     # Pairs with P3; together with the exchange in wakeup_prepare_sleep: S3.
     return (atomic_load_seq_ptr(<void *> &q.top) == NULL and q.head == NULL
-            and q.later == NULL and q.unlinked == NULL)
+            and q.later == NULL and q.own == NULL and q.unlinked == NULL)

@@ -7,8 +7,9 @@ from qemu_mainloop._core.dispatch cimport (
 from qemu_mainloop._core.wakeup cimport wakeup_is_mine
 from qemu_mainloop._sys.atomic cimport (
     atomic_cas_seq_int, atomic_exchange_seq_int, atomic_exchange_seq_ptr, atomic_load_acquire_int,
-    atomic_load_acquire_ptr, atomic_load_i64, atomic_load_seq_int, atomic_load_seq_ptr,
-    atomic_store_i64, atomic_store_release_int, cpu_relax)
+    atomic_load_acquire_ptr, atomic_load_i64, atomic_load_int, atomic_load_seq_int,
+    atomic_load_seq_ptr, atomic_store_i64, atomic_store_int, atomic_store_release_int,
+    cpu_relax)
 from qemu_mainloop._sys.thread cimport mutex_destroy, mutex_init, mutex_lock, mutex_unlock
 
 cdef enum:
@@ -18,7 +19,7 @@ cdef enum:
 
 cdef void bh_queue_init(BHQueue *q, Wakeup *wakeup) noexcept nogil:
     q.top = q.unlinked = q.newer = q.head = q.tail = NULL
-    q.later = q.later_tail = q.all = NULL
+    q.later = q.later_tail = q.own = q.own_tail = q.all = NULL
     q.count = 0
     q.phase = 0
     q.wakeup = wakeup
@@ -120,6 +121,13 @@ cdef void bh_delete(QEMUBH *bh) noexcept nogil:
 # L1.  Moves what producers pushed to the loop's own list, oldest first.  Both the chain
 # that was not linked last time and what came since: S3 rests on nothing being left out.
 cdef void collect(BHQueue *q) noexcept nogil:
+    if q.own != NULL:
+        if q.head == NULL:
+            q.head = q.own
+        else:
+            q.tail.next = q.own
+        q.tail = q.own_tail
+        q.own = NULL
     if q.unlinked != NULL and not turn_round(q, q.unlinked, q.newer):
         return
     if atomic_load_seq_ptr(&q.top) != NULL:                          # S3: pairs with P3
@@ -214,6 +222,16 @@ cdef void put_later(BHQueue *q, QEMUBH *bh) noexcept nogil:
     q.later_tail = bh
 
 
+cdef inline int take_out(QEMUBH *bh, const Dispatch *d) noexcept nogil:
+    cdef int state
+    if bh.guard == BH_RUNTIME and d.holds == 1:
+        state = atomic_load_int(&bh.state)
+        atomic_store_int(&bh.state, BH_FREE)
+    else:
+        state = atomic_exchange_seq_int(&bh.state, BH_FREE)          # L3: pairs with P1
+    return state
+
+
 # One-shots wait for the next phase.  Others that were made in this one run at once, but
 # a chain of new ones must not hold the phase for ever.
 cdef bint is_too_fresh(const QEMUBH *bh, int64_t phase, int *fresh) noexcept nogil:
@@ -253,7 +271,7 @@ cdef bint bh_run(BHQueue *q, uint64_t pass_, Dispatch *d) noexcept nogil:
         cb = bh.cb
         opaque = bh.opaque
         in_runtime = bh.in_runtime
-        state = atomic_exchange_seq_int(&bh.state, BH_FREE)          # L3: pairs with P1
+        state = take_out(bh, d)
         oneshot = bh.oneshot
         if state == BH_DELETED:
             discard(bh)

@@ -4,13 +4,13 @@ cimport cython
 from cpython.ref cimport PyObject
 
 from qemu_mainloop._core.bh cimport (
-    BHCallback, bh_cancel, bh_delete, bh_is_scheduled, bh_new_with_room, bh_schedule,
-    bh_schedule_idle)
+    BH_GUARDED, BH_RUNTIME, BHCallback, bh_cancel, bh_delete, bh_is_scheduled, bh_new_with_room,
+    bh_schedule_guarded, bh_schedule_idle, bh_set_guard)
 from qemu_mainloop._core.context cimport context_bhs
 from qemu_mainloop._core.dispatch cimport AnyFunction, runtime_register_callback
 from qemu_mainloop._core.signals cimport signal_untrap
 from qemu_mainloop._objects.callback cimport (
-    Link, call, check_callable, link_target, shelf_has, shelf_put, shelf_take)
+    NO_GIL, Link, call, check_callable, link_target, shelf_has, shelf_put, shelf_take)
 
 
 @cython.final
@@ -88,7 +88,7 @@ cdef class BottomHalf:
             if self.bh == NULL or self.core.closed:
                 self.check_usable()
             self.keep()
-            bh_schedule(self.bh)
+            bh_schedule_guarded(self.bh)
 
     def schedule_idle(self):
         """Run it within 10 ms; does not demote one that is scheduled already.
@@ -174,6 +174,7 @@ cdef BottomHalf bottom_half_new(LoopCore loop, object callback):
         self.bh = bh_new_with_room(context_bhs(loop.ctx), <BHCallback> <void *> run, sizeof(Link))
         if self.bh == NULL:
             raise MemoryError
+        bh_set_guard(self.bh, BH_GUARDED if NO_GIL else BH_RUNTIME)
         link = <Link *> self.bh.opaque
         link.guard = <void *> self.guard
         link.target = <void *> self

@@ -2,7 +2,7 @@
 
 cimport cython
 
-from qemu_mainloop._core.bh cimport bh_cancel
+from qemu_mainloop._core.bh cimport BH_UNGUARDED, bh_cancel, bh_set_guard
 from qemu_mainloop._core.context cimport context_fds, context_is_hosted
 from qemu_mainloop._core.fdtable cimport FD_HANDLER, FD_WAIT_OBJECT
 from qemu_mainloop._core.iohandler cimport fd_table_set
@@ -173,6 +173,7 @@ cdef class Registrations(LoopCore):
         bh = bottom_half_new(self, callback)
         with cython.critical_section(self.guard):
             self.check_open()
+            bh_set_guard(bh.bh, BH_UNGUARDED)
             if signal_trap(signo, bh.bh) < 0:
                 raise ValueError(f"signal {signo} cannot be caught")
             bh.trapped_signal = signo
