@@ -44,6 +44,8 @@ cdef struct Driver:
     # What the caller knew of ctx.events when it last looked whether to go on; 0: it does
     # not iterate again and again.  Kept by iterations.  One does not sleep if it is behind.
     uintptr_t seen_events
+    # It iterates again at once: the claim outlasts the iterations, until iteration_give_up().
+    bint keeps_claim
 
 # Before a sleep: how long to look at memory first.
 cdef struct BusyPolling:

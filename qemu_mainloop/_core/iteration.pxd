@@ -21,6 +21,8 @@ cdef uintptr_t iteration_thread_number() noexcept nogil
 # 0; -EBUSY: another thread polls it; else why waiting is impossible.
 cdef int iteration_run(AioContext *ctx, int64_t timeout_ns, Driver *driver,
                        Outcome *out) noexcept nogil
+# The end of a driver's that keeps the claim.
+cdef void iteration_give_up(AioContext *ctx) noexcept nogil
 # The bottom-half phase and the timer phase alone, for a loop around ours.  1: one that
 # was not idle ran; 0; -EBUSY.
 cdef int iteration_run_bottom_halves(AioContext *ctx) noexcept nogil

@@ -3,12 +3,14 @@
 from libc.errno cimport EBUSY, EINTR
 from libc.stdint cimport uintptr_t
 
-from qemu_mainloop._core.bh cimport bh_queue_is_empty, bh_run, bh_timeout_ns
+from qemu_mainloop._core.bh cimport (
+    bh_queue_goes_on, bh_queue_is_empty, bh_run, bh_timeout_ns)
 from qemu_mainloop._core.clock cimport CLOCKS, HOST, NEVER_NS, REALTIME, VIRTUAL
 from qemu_mainloop._core.context cimport EVENTS_UNSEEN, context_claim, context_restart
 from qemu_mainloop._core.dispatch cimport (
     dispatch_begin, dispatch_end, dispatch_forked)
-from qemu_mainloop._core.fdtable cimport FdTable, fd_table_apply
+from qemu_mainloop._core.fdmon cimport fdmon_is_quiet
+from qemu_mainloop._core.fdtable cimport FdTable, fd_table_apply, fd_table_is_settled
 from qemu_mainloop._core.fork cimport fork_generation
 from qemu_mainloop._core.hosting cimport hosting_clear, hosting_show, hosting_sleep
 from qemu_mainloop._core.iohandler cimport (
@@ -24,7 +26,7 @@ from qemu_mainloop._core.wakeup cimport (
     wakeup_accept, wakeup_end_sleep, wakeup_is_notified, wakeup_prepare_sleep)
 from qemu_mainloop._sys.atomic cimport (
     atomic_add_seq_int, atomic_load_acquire_ptr, atomic_load_i64, atomic_load_int,
-    atomic_store_i64, atomic_store_release_size)
+    atomic_load_size, atomic_store_i64, atomic_store_release_size)
 from qemu_mainloop._sys.leaflock cimport leaf_lock, leaf_unlock
 from qemu_mainloop._sys.notifier cimport notifier_set
 from qemu_mainloop._sys.thread cimport thread_self
@@ -137,10 +139,35 @@ cdef inline void leave(AioContext *ctx, Iteration *it) noexcept nogil:
             hosting_sleep(&ctx.hosting)
         if ctx.foreign_waiter:
             announce_foreign_wait(ctx, it)
-        atomic_store_release_size(&ctx.wakeup.poller, 0)
+        if it.driver == NULL or not it.driver.keeps_claim:
+            atomic_store_release_size(&ctx.wakeup.poller, 0)
     if it.took_lock:
         lock_release(ctx.iothread_lock)
     end(it)
+
+
+cdef void iteration_give_up(AioContext *ctx) noexcept nogil:
+    # Another's, or an outer iteration's: its code between two of ours may have given it up.
+    if ctx.depth == 0 and atomic_load_size(&ctx.wakeup.poller) == thread_self():
+        if atomic_load_acquire_ptr(&ctx.fds.retired) != NULL:
+            fd_table_sweep(&ctx.fds)
+        atomic_store_release_size(&ctx.wakeup.poller, 0)
+
+
+# What phases 1 to 6 would look at is as it was: they would find nothing, and ask the kernel
+# nothing.  It may say no too often.
+cdef inline bint has_only_bottom_halves(AioContext *ctx, Iteration *it) noexcept nogil:
+    return (bh_queue_goes_on(&ctx.bhs)
+            and not dispatch_forked(it.d)
+            and fd_table_is_settled(&ctx.fds) and not atomic_load_int(&ctx.fds.mon.restless)
+            and fdmon_is_quiet(&ctx.fds.mon)
+            and timer_group_is_empty(&ctx.timers)
+            and not wakeup_is_notified(&ctx.wakeup)
+            and not atomic_load_int(&ctx.wakeup.notify_me)
+            and not atomic_load_int(&ctx.wakeup.hosted)
+            and not ctx.foreign_waiter
+            and atomic_load_int(&ctx.polling.count) == 0
+            and ctx.iothread_lock == NULL)
 
 
 cdef int iteration_run(AioContext *ctx, int64_t timeout_ns, Driver *driver,
@@ -156,6 +183,12 @@ cdef int iteration_run(AioContext *ctx, int64_t timeout_ns, Driver *driver,
     if n < 0:
         end(&it)
         return n
+    if has_only_bottom_halves(ctx, &it):
+        fd_table_forget(&ctx.fds)
+        it.eventful = True
+        out.progress = bh_run(&ctx.bhs, it.pass_, it.d)
+        leave(ctx, &it)
+        return 0
     if not dispatch_forked(it.d) and not ask_users(ctx, &it):
         timeout_ns = 0
     n = 0 if dispatch_forked(it.d) else wait(ctx, &it, timeout_ns)

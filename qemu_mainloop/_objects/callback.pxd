@@ -25,10 +25,17 @@ cdef extern from *:
         return PyFunction_Check(callable) ||
                (PyMethod_Check(callable) && PyFunction_Check(PyMethod_GET_FUNCTION(callable)));
     }
+    static inline PyObject *qml_call(PyObject *callable)
+    {
+        /* What it comes to, without the looks on the way. */
+        return PyFunction_Check(callable)
+            ? ((PyFunctionObject *)callable)->vectorcall(callable, NULL, 0, NULL)
+            : PyObject_CallNoArgs(callable);
+    }
     """
     bint is_bytecode "qml_is_bytecode"(object callable) noexcept
     # Not as Cython has it: what it raised stays where it is.
-    PyObject *call_it "PyObject_CallNoArgs"(object callable) noexcept
+    PyObject *call_it "qml_call"(object callable) noexcept
     void drop "Py_DECREF"(PyObject *o) noexcept
 
 # A shelf is a list of which each element knows its place, so that taking one out moves
