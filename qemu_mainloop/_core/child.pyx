@@ -95,19 +95,22 @@ cdef void on_timer(void *opaque) noexcept nogil:
         timer_arm(list.timer, clock_get_ns(REALTIME) + LOOK_NS, False)
 
 
-# False: another watch has the pid.
-cdef bint link_watch(ChildList *list, ChildWatch *wanted) noexcept nogil:
+# 0; 1: another watch has the pid; -ECHILD: another had it, and has collected the child since
+# the caller looked.
+cdef int link_watch(ChildList *list, ChildWatch *wanted) noexcept nogil:
     cdef ChildWatch *w
+    cdef int rc
     leaf_lock(list.lock)
     w = list.first
     while w != NULL and (w.pid != wanted.pid or w.generation != fork_generation):
         w = w.next
-    if w == NULL:
+    rc = 1 if w != NULL else min(child_look(wanted.pid), 0)
+    if rc == 0:
         wanted.next = list.first
         list.first = wanted
         atomic_store_int(&list.count, list.count + 1)
     leaf_unlock(list.lock)
-    return w == NULL
+    return rc
 
 
 # Where there are no pidfds: the timer, which two threads may be the first to need.
@@ -115,7 +118,7 @@ cdef int make_timer(ChildList *list) noexcept nogil:
     cdef QEMUTimer *timer
     if atomic_load_acquire_ptr(&list.timer) != NULL:
         return 0
-    timer = timer_create(list.timers, REALTIME, 1, on_timer, list, NULL)
+    timer = timer_create(list.timers, REALTIME, 1, on_timer, list)
     if timer == NULL:
         return -ENOMEM
     if not atomic_cas_seq_size(<uintptr_t *> &list.timer, 0, <uintptr_t> timer):
@@ -156,8 +159,9 @@ cdef int child_watch(ChildList *list, pid_t pid, ChildCallback cb, void *opaque,
     if rc < 0:
         return give_up(w, rc)
     without_pidfd = w.pidfd < 0
-    if not link_watch(list, w):
-        return give_up(w, 1)
+    rc = link_watch(list, w)
+    if rc != 0:
+        return give_up(w, rc)
     # Also a child that is gone already reports: its pidfd is readable at once.  Without
     # one the timer may have collected it, and freed w, by now.
     if without_pidfd:
