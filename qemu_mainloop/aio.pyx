@@ -85,7 +85,7 @@ cdef QEMUTimer *aio_timer_new(AioContext *ctx, QEMUClockType type, int scale, QE
                               void *opaque) noexcept nogil:
     if cb == NULL:
         return NULL
-    return timer_create(context_timers(ctx), <int> type, scale, cb, opaque, NULL)
+    return timer_create(context_timers(ctx), <int> type, scale, cb, opaque)
 
 
 cdef int aio_add_child_watch(AioContext *ctx, pid_t pid, AioChildFunc *cb,

@@ -18,7 +18,7 @@ cdef QEMUTimer *timer_new(QEMUClockType type, int scale, QEMUTimerCB *cb,
                           void *opaque) noexcept nogil:
     if main_context == NULL or cb == NULL:
         return NULL
-    return timer_create(&main_context.timers, <int> type, scale, cb, opaque, NULL)
+    return timer_create(&main_context.timers, <int> type, scale, cb, opaque)
 
 
 cdef QEMUTimer *timer_new_ns(QEMUClockType type, QEMUTimerCB *cb, void *opaque) noexcept nogil:

@@ -10,6 +10,7 @@ from libc.stdint cimport int64_t, uint64_t
 cdef struct HeapNode:
     uint64_t order           # of arming
     int index                # HEAP_NOWHERE: not in the heap
+    int scale                # the timer's, which has no better room for it
 
 cdef struct HeapSlot:
     int64_t at_ns

@@ -20,19 +20,17 @@ from qemu_mainloop._sys.leaflock cimport LeafLock
 
 ctypedef void (*TimerCallback)(void *opaque) noexcept nogil
 
+# What arming and disarming touch comes first.
 cdef struct QEMUTimer "QEMUTimer":
     HeapNode node            # first: the heap's pointers are ours
-    int scale
     int64_t expire_ns        # -1: not armed; read without the lock
     TimerList *list
     TimerCallback cb
     void *opaque
+    int place                # in the list's array of all
     int runs                 # of its callback, about to begin or on some stack
     uint8_t in_runtime
     uint8_t doomed           # destroyed meanwhile: freed after the last of them
-    TimerCallback release    # called with opaque when nothing refers to it; or NULL
-    QEMUTimer *all_next      # the list of all
-    QEMUTimer *all_prev
 
 cdef struct TimerList:
     int64_t earliest_ns      # of heap and due queue; NEVER_NS: none; read without the lock
@@ -40,6 +38,7 @@ cdef struct TimerList:
     TimerHeap heap
     uint64_t order           # of the last arming
     HeapNode **due           # first due first; NULL: disarmed since.  Room for all there are
+    QEMUTimer **all          # in no order
     int due_first
     int due_end
     int timers               # made and not freed: the heap has room for as many
@@ -47,7 +46,6 @@ cdef struct TimerList:
     uintptr_t runner         # the thread that runs a callback
     int64_t runner_stop      # the last stop of a clock when that callback was begun
     int64_t stepped_to_ns    # somebody stepped the stopped clock: run until here, once
-    QEMUTimer *all
     TimerGroup *group
 
 cdef struct TimerGroup:
@@ -74,7 +72,7 @@ cdef void timer_group_destroy(TimerGroup *g) noexcept nogil
 cdef void timer_group_repair(TimerGroup *g) noexcept nogil
 
 cdef QEMUTimer *timer_create(TimerGroup *g, int clock, int scale, TimerCallback cb,
-                             void *opaque, TimerCallback release) noexcept nogil
+                             void *opaque) noexcept nogil
 # Its opaque is a zeroed part of so many bytes of the timer itself: there as long as the
 # callback may be called, or runs.
 cdef QEMUTimer *timer_create_with_room(TimerGroup *g, int clock, int scale, TimerCallback cb,
@@ -84,7 +82,7 @@ cdef void timer_arm(QEMUTimer *ts, int64_t expire_ns, bint only_earlier) noexcep
 # True: it was armed, and is not any more.
 cdef bint timer_disarm(QEMUTimer *ts) noexcept nogil
 cdef inline int64_t timer_in_ns(const QEMUTimer *ts, int64_t expire) noexcept nogil:
-    return timer_scaled(expire, ts.scale)
+    return timer_scaled(expire, ts.node.scale)
 
 
 cdef inline int64_t timer_armed_for_ns(QEMUTimer *ts) noexcept nogil:

@@ -92,6 +92,7 @@ cdef int64_t timer_list_next_after(TimerList *list, int64_t after_ns) noexcept n
 cdef bint make_room(TimerList *list) noexcept nogil:
     cdef int capacity
     cdef HeapNode **due
+    cdef QEMUTimer **all_
     if list.timers < list.heap.capacity:
         return True
     # What was enlarged stays so: a failure changes nothing that can be seen.
@@ -100,15 +101,18 @@ cdef bint make_room(TimerList *list) noexcept nogil:
     if due == NULL:
         return False
     list.due = due
+    all_ = <QEMUTimer **> realloc(list.all, capacity * sizeof(QEMUTimer *))
+    if all_ == NULL:
+        return False
+    list.all = all_
     return heap_reserve(&list.heap, capacity) == 0
 
 
 cdef QEMUTimer *timer_create(TimerGroup *g, int clock, int scale, TimerCallback cb,
-                             void *opaque, TimerCallback release) noexcept nogil:
+                             void *opaque) noexcept nogil:
     cdef QEMUTimer *ts = timer_create_with_room(g, clock, scale, cb, 0)
     if ts != NULL:
         ts.opaque = opaque
-        ts.release = release
     return ts
 
 
@@ -124,7 +128,7 @@ cdef QEMUTimer *timer_create_with_room(TimerGroup *g, int clock, int scale, Time
         return NULL
     list = &g.lists[clock]
     ts.expire_ns = -1
-    ts.scale = scale
+    ts.node.scale = scale
     ts.cb = cb
     ts.opaque = ts + 1
     ts.in_runtime = <uint8_t> runtime_owns(<AnyFunction> cb)
@@ -133,11 +137,9 @@ cdef QEMUTimer *timer_create_with_room(TimerGroup *g, int clock, int scale, Time
     leaf_lock(list.lock)
     fits = make_room(list)
     if fits:
+        ts.place = list.timers
+        list.all[ts.place] = ts
         list.timers += 1
-        ts.all_next = list.all
-        if list.all != NULL:
-            list.all.all_prev = ts
-        list.all = ts
     leaf_unlock(list.lock)
     if not fits:
         free(ts)
@@ -170,14 +172,9 @@ cdef bint timer_disarm(QEMUTimer *ts) noexcept nogil:
     return was_armed
 
 
-cdef void free_timer(QEMUTimer *ts) noexcept nogil:
-    if ts.release != NULL:
-        ts.release(ts.opaque)
-    free(ts)
-
-
 cdef void timer_destroy(QEMUTimer *ts) noexcept nogil:
     cdef TimerList *list
+    cdef QEMUTimer *last
     cdef bint runs
     if ts == NULL:
         return
@@ -185,35 +182,37 @@ cdef void timer_destroy(QEMUTimer *ts) noexcept nogil:
     leaf_lock(list.lock)
     disarm_locked(list, ts)
     list.timers -= 1
-    if ts.all_prev != NULL:
-        ts.all_prev.all_next = ts.all_next
-    else:
-        list.all = ts.all_next
-    if ts.all_next != NULL:
-        ts.all_next.all_prev = ts.all_prev
+    last = list.all[list.timers]
+    last.place = ts.place
+    list.all[last.place] = last
     ts.doomed = True
     runs = ts.runs > 0
     leaf_unlock(list.lock)
     if not runs:
-        free_timer(ts)
+        free(ts)
 
 
 cdef void timer_arm(QEMUTimer *ts, int64_t expire_ns, bint only_earlier) noexcept nogil:
     cdef TimerList *list = ts.list
     cdef int64_t earliest_before
-    cdef bint sooner, changed
+    cdef bint was_first, sooner, changed
     if expire_ns < 0:
         expire_ns = 0
     leaf_lock(list.lock)
     if only_earlier and 0 <= ts.expire_ns <= expire_ns:
         leaf_unlock(list.lock)
         return
+    was_first = ts.node.index == 0
     if is_due(ts):
         due_remove(list, ts)
+        was_first = True
     atomic_store_i64(&ts.expire_ns, expire_ns)
     list.order += 1
     ts.node.order = list.order
     heap_set(&list.heap, &ts.node, expire_ns)
+    if not was_first and ts.node.index != 0 and list.due_end == 0:
+        leaf_unlock(list.lock)           # another is the earliest, as before
+        return
     earliest_before = list.earliest_ns
     set_earliest(list)
     sooner = list.earliest_ns < earliest_before
@@ -308,7 +307,7 @@ cdef bint timer_list_run_until(TimerList *list, int64_t now_ns, Dispatch *d,
         if gone or clock_is_awaited():
             leaf_unlock(list.lock)
             if gone:
-                free_timer(ts)
+                free(ts)
             clock_runner_done()
             leaf_lock(list.lock)
         if dispatch_forked(d):
@@ -349,19 +348,17 @@ cdef void timer_group_init(TimerGroup *g, LeafLock *lock, Wakeup *wakeup, bint i
 
 
 cdef void timer_group_destroy(TimerGroup *g) noexcept nogil:
-    cdef int clock
+    cdef int clock, i
     cdef TimerList *list
-    cdef QEMUTimer *ts
     mutex_lock(&clocks_lock)
     g.prev.next = g.next
     g.next.prev = g.prev
     mutex_unlock(&clocks_lock)
     for clock in range(CLOCKS):
         list = &g.lists[clock]
-        while list.all != NULL:
-            ts = list.all
-            list.all = ts.all_next
-            free_timer(ts)
+        for i in range(list.timers):
+            free(list.all[i])
+        free(list.all)
         free(list.due)
         heap_free(&list.heap)
 

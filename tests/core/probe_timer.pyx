@@ -1,6 +1,5 @@
 # The timers of one context; the test says what time it is.
 
-from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.stdint cimport INT64_MAX, int64_t
 from libc.string cimport memset
 
@@ -20,10 +19,6 @@ NUMBERS = {"REALTIME": REALTIME, "VIRTUAL": VIRTUAL, "HOST": HOST, "CLOCKS": CLO
 
 cdef void call(void *opaque) noexcept with gil:
     (<object> opaque)()
-
-
-cdef void let_go(void *opaque) noexcept with gil:
-    Py_DECREF(<object> opaque)
 
 
 cdef class Timer:
@@ -51,8 +46,10 @@ cdef class Group:
     cdef TimerGroup g
     cdef LeafLock lock
     cdef Wakeup w
+    cdef list callbacks
 
     def __cinit__(self):
+        self.callbacks = []
         memset(&self.g, 0, sizeof(TimerGroup))
         memset(&self.w, 0, sizeof(Wakeup))
         leaf_init(&self.lock)
@@ -65,10 +62,10 @@ cdef class Group:
     def new(self, fn, int clock=VIRTUAL, int scale=1):
         """None: refused."""
         cdef Timer timer = Timer.__new__(Timer)
-        timer.ts = timer_create(&self.g, clock, scale, call, <void *> fn, let_go)
+        timer.ts = timer_create(&self.g, clock, scale, call, <void *> fn)
         if timer.ts == NULL:
             return None
-        Py_INCREF(fn)
+        self.callbacks.append(fn)
         return timer
 
     def run_until(self, int64_t now_ns, int clock=VIRTUAL):
