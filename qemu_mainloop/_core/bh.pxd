@@ -159,10 +159,11 @@ cdef inline void bh_schedule_guarded(QEMUBH *bh) noexcept nogil:
     atomic_store_int(&bh.state, BH_NOW)
     if before == BH_FREE:
         bh.next = NULL
+        # Whole before it is linked: another thread may fork here.
         if q.own == NULL:
-            q.own = bh
+            atomic_store_release_ptr(&q.own, bh)
         else:
-            q.own_tail.next = bh
+            atomic_store_release_ptr(&q.own_tail.next, bh)
         q.own_tail = bh
     wakeup_kick(q.wakeup)                    # on the way to sleep: a signal's doing
 

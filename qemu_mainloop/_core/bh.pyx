@@ -303,18 +303,19 @@ cdef void bh_queue_repair(BHQueue *q) noexcept nogil:
     # Which threads were where no longer matters: they are not in this process, and the
     # loop's own lists may be half changed if it was one of them.  What can be reached
     # keeps its order, what cannot goes behind.
-    cdef QEMUBH *chains[4]
+    cdef QEMUBH *chains[5]
     cdef QEMUBH *bh = q.all
     cdef QEMUBH *next_
     cdef int i
     chains[0] = q.later
     chains[1] = q.head
-    q.head = q.tail = q.later = q.later_tail = NULL
+    chains[2] = q.own
+    q.head = q.tail = q.later = q.later_tail = q.own = q.own_tail = NULL
     collect(q)                               # what was pushed, oldest first
-    chains[2] = q.head
-    chains[3] = q.newer if q.unlinked != NULL else NULL
+    chains[3] = q.head
+    chains[4] = q.newer if q.unlinked != NULL else NULL
     q.top = q.unlinked = q.newer = q.head = q.tail = NULL
-    for i in range(4):
+    for i in range(5):
         bh = chains[i]
         while bh != NULL and not bh.reached:
             next_ = bh.next

@@ -5,14 +5,15 @@ from libc.stdint cimport uint64_t, uintptr_t
 from libc.string cimport memset
 
 from qemu_mainloop._core.bh cimport (
-    BH_CANCELLED, BH_DELETED, BH_FREE, BH_IDLE, BH_IDLE_NS, BH_LINK_WAIT_NS, BH_NOW, BHQueue,
-    QEMUBH, bh_cancel, bh_delete, bh_is_scheduled, bh_linking, bh_new, bh_queue_destroy,
-    bh_queue_init, bh_queue_is_empty, bh_queue_repair, bh_run, bh_schedule, bh_schedule_idle,
-    bh_timeout_ns)
+    BH_CANCELLED, BH_DELETED, BH_FREE, BH_GUARDED, BH_IDLE, BH_IDLE_NS, BH_LINK_WAIT_NS, BH_NOW,
+    BHQueue, QEMUBH, bh_cancel, bh_delete, bh_is_scheduled, bh_linking, bh_new,
+    bh_queue_destroy, bh_queue_init, bh_queue_is_empty, bh_queue_repair, bh_run, bh_schedule,
+    bh_schedule_guarded, bh_schedule_idle, bh_set_guard, bh_timeout_ns)
 from qemu_mainloop._core.dispatch cimport Dispatch, dispatch_begin
 from qemu_mainloop._core.fork cimport fork_generation
 from qemu_mainloop._core.wakeup cimport Wakeup, wakeup_end_sleep, wakeup_prepare_sleep
 from qemu_mainloop._sys.notifier cimport notifier_close, notifier_open
+from qemu_mainloop._sys.thread cimport thread_self
 
 FREE, CANCELLED, IDLE, NOW, DELETED = BH_FREE, BH_CANCELLED, BH_IDLE, BH_NOW, BH_DELETED
 IDLE_NS, LINK_WAIT_NS = BH_IDLE_NS, BH_LINK_WAIT_NS
@@ -37,6 +38,13 @@ cdef class Node:
     def schedule(self):
         with nogil:
             bh_schedule(self.bh)
+
+    def schedule_guarded(self):
+        """By the polling thread."""
+        bh_set_guard(self.bh, BH_GUARDED)
+        self.bh.queue.wakeup.poller = thread_self()
+        bh_schedule_guarded(self.bh)
+        self.bh.queue.wakeup.poller = 0
 
     def schedule_idle(self):
         with nogil:
@@ -118,6 +126,10 @@ cdef class Queue:
         with nogil:
             timeout_ns = bh_timeout_ns(&self.q)
         return timeout_ns
+
+    def lose_own_tail(self):
+        """One was linked behind it, or was the first, and no more."""
+        self.q.own_tail = <QEMUBH *> <uintptr_t> 1
 
     def repair(self):
         with nogil:

@@ -548,6 +548,16 @@ def test_repairing_a_list_that_was_being_changed(queue, nodes, ran):
     assert sorted(ran) == [0, 1, 2, 3] and queue.is_empty()
 
 
+def test_repairing_a_list_of_the_pollers_own_that_was_being_changed(queue, nodes, ran):
+    for node in nodes[:3]:
+        node.schedule_guarded()
+    nodes[3].schedule()
+    queue.lose_own_tail()
+    queue.repair()
+    queue.run()
+    assert ran == [0, 1, 2, 3] and queue.is_empty()
+
+
 def test_repairing_one_that_was_to_be_deleted(queue, ran, probe_bh):
     """Its deleter had exchanged the state, and had not pushed it."""
     callback = Callback(ran)
