@@ -81,6 +81,8 @@ cdef void timer_destroy(QEMUTimer *ts) noexcept nogil
 cdef void timer_arm(QEMUTimer *ts, int64_t expire_ns, bint only_earlier) noexcept nogil
 # True: it was armed, and is not any more.
 cdef bint timer_disarm(QEMUTimer *ts) noexcept nogil
+# The same; true: nor does its callback run, nor is it about to.
+cdef bint timer_disarm_to_rest(QEMUTimer *ts) noexcept nogil
 cdef inline int64_t timer_in_ns(const QEMUTimer *ts, int64_t expire) noexcept nogil:
     return timer_scaled(expire, ts.node.scale)
 

@@ -172,6 +172,16 @@ cdef bint timer_disarm(QEMUTimer *ts) noexcept nogil:
     return was_armed
 
 
+cdef bint timer_disarm_to_rest(QEMUTimer *ts) noexcept nogil:
+    cdef TimerList *list = ts.list
+    cdef bint rests
+    leaf_lock(list.lock)
+    disarm_locked(list, ts)
+    rests = ts.runs == 0
+    leaf_unlock(list.lock)
+    return rests
+
+
 cdef void timer_destroy(QEMUTimer *ts) noexcept nogil:
     cdef TimerList *list
     cdef QEMUTimer *last

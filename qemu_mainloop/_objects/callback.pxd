@@ -3,7 +3,9 @@
 from cpython.ref cimport PyObject
 from libc.stdint cimport int64_t
 
+from qemu_mainloop._core.clock cimport CLOCKS
 from qemu_mainloop._core.context cimport AioContext, Driver
+from qemu_mainloop._core.timer cimport QEMUTimer
 from qemu_mainloop._sys.atomic cimport atomic_add_i64
 
 
@@ -116,6 +118,10 @@ cdef class LoopCore:
     cdef list bottom_halves
     cdef list timers
     cdef set watches
+    # Timers of the core's that nobody has, by clock: chained by what Link.target is otherwise.
+    cdef QEMUTimer *spares[CLOCKS]
+    cdef int spare_count
+    cdef int timer_count         # objects there are
     cdef bint closed
     cdef bint is_main
     cdef bint was_made

@@ -18,6 +18,7 @@ from qemu_mainloop._objects.callback cimport check, drop, gil_counters, integer
 from qemu_mainloop._objects.driving cimport Driven
 from qemu_mainloop._objects.fd_handler cimport FdHandler
 from qemu_mainloop._objects.iothread_lock cimport IothreadLock
+from qemu_mainloop._objects.timer cimport spare_timers_drop
 from qemu_mainloop._sys.atomic cimport atomic_load_i64
 from qemu_mainloop._sys.errno cimport ENOTSUP
 
@@ -86,8 +87,10 @@ cdef class MainLoop(Driven):
 
     def __dealloc__(self):
         # Trapped signals went with their bottom halves, which go first.
-        if self.ctx != NULL and not self.is_main:
-            context_unref(self.ctx)
+        if self.ctx != NULL:
+            spare_timers_drop(self)
+            if not self.is_main:
+                context_unref(self.ctx)
 
     def __repr__(self):
         cdef str kind = "main loop" if self.is_main else "MainLoop"
@@ -168,18 +171,19 @@ cdef class MainLoop(Driven):
     def info(self):
         """What there is in the loop, and what it has done, as a dict."""
         cdef ContextStats stats
-        cdef int dead
+        cdef int dead, spares
         with cython.critical_section(self.guard):
             self.check_open()
             fdmon = self.fdmon_name()
             dead = fd_table_verify(context_fds(self.ctx))
             context_stats(self.ctx, &stats)
+            spares = self.spare_count
         return {
             "fdmon": fdmon,
             "handlers": stats.handlers,
             "closed_descriptors": dead,
             "bottom_halves": stats.bottom_halves,
-            "timers": stats.timers,
+            "timers": stats.timers - spares,
             "pending_timers": stats.pending_timers,
             "child_watches": stats.child_watches,
             "polling_callbacks": stats.polling_callbacks,
@@ -212,6 +216,7 @@ cdef class MainLoop(Driven):
             # function too.
             for bh in self.traps.values():
                 (<BottomHalf> bh).give_up()
+            spare_timers_drop(self)
             if self.is_main:
                 self.forget()
             for item in self.handlers.values():

@@ -11,6 +11,7 @@ cdef class Timer:
     cdef object callback
     cdef Py_ssize_t place        # among those the loop keeps
     cdef int clock_number
+    cdef bint rests              # not armed, nor run by anybody
 
     cdef Link *link(self) noexcept
     cdef int check_usable(self) except -1
@@ -20,3 +21,5 @@ cdef class Timer:
 
 cdef int clock_number(object clock) except -1
 cdef Timer timer_object_new(LoopCore loop, object callback, int clock)
+# Gives back what is kept for timers to come; in the guard's critical section.
+cdef void spare_timers_drop(LoopCore loop) noexcept

@@ -18,7 +18,7 @@ from qemu_mainloop._core.lock cimport lock_is_mine, lock_release
 from qemu_mainloop._core.mainloop cimport iothread_lock, main_context
 from qemu_mainloop._core.timer cimport (
     TimerCallback, timer_arm, timer_armed_for_ns, timer_create_with_room, timer_destroy,
-    timer_disarm)
+    timer_disarm_to_rest)
 from qemu_mainloop._objects.callback cimport (
     Frame, Link, call, check_callable, frame_pop, frame_push, integer, link_target, shelf_has,
     shelf_put, shelf_take)
@@ -85,7 +85,9 @@ cdef class Timer:
             link = self.link()
             if link != NULL:
                 link.target = NULL
-                timer_destroy(self.ts)
+                self.core.timer_count -= 1
+                if not self.rests or not spare_put(self.core, self.clock_number, self.ts, link):
+                    timer_destroy(self.ts)
 
     cdef Link *link(self) noexcept:
         # NULL: a closed loop has freed it.
@@ -124,6 +126,7 @@ cdef class Timer:
             if not link.kept:
                 self.place = shelf_put(self.core.timers, self)
                 link.kept = True
+            self.rests = False
             timer_arm(self.ts, expire_ns, only_earlier)
         return 0
 
@@ -170,7 +173,7 @@ cdef class Timer:
         with cython.critical_section(self.guard):
             if self.ts == NULL or self.core.closed:
                 self.check_usable()
-            timer_disarm(self.ts)
+            self.rests = timer_disarm_to_rest(self.ts)
             self.let_go()
 
     @property
@@ -216,6 +219,40 @@ cdef void run(void *opaque) noexcept:
             self.let_go()
 
 
+# ---- spare timers: one that rests is not given back to the core, but to the next object.  Each in
+# the guard's critical section.
+
+cdef enum:
+    MOST_SPARES = 1024       # or as many as there are objects
+
+
+cdef bint spare_put(LoopCore loop, int clock, QEMUTimer *ts, Link *link) noexcept:
+    if loop.closed or (loop.spare_count >= MOST_SPARES and loop.spare_count >= loop.timer_count):
+        return False
+    link.target = <void *> loop.spares[clock]
+    loop.spares[clock] = ts
+    loop.spare_count += 1
+    return True
+
+
+cdef QEMUTimer *spare_take(LoopCore loop, int clock) noexcept:
+    cdef QEMUTimer *ts = loop.spares[clock]
+    if ts != NULL:
+        loop.spares[clock] = <QEMUTimer *> (<Link *> ts.opaque).target
+        loop.spare_count -= 1
+    return ts
+
+
+cdef void spare_timers_drop(LoopCore loop) noexcept:
+    cdef QEMUTimer *ts
+    cdef int clock
+    for clock in range(CLOCKS):
+        while loop.spares[clock] != NULL:
+            ts = spare_take(loop, clock)
+            (<Link *> ts.opaque).target = NULL
+            timer_destroy(ts)
+
+
 cdef Timer timer_object_new(LoopCore loop, object callback, int clock):
     cdef Timer self = Timer.__new__(Timer)
     cdef Link *link
@@ -225,10 +262,14 @@ cdef Timer timer_object_new(LoopCore loop, object callback, int clock):
     self.callback = check_callable(callback, "a timer's callback")
     with cython.critical_section(self.guard):
         loop.check_open()                # allocating may have run anything
-        self.ts = timer_create_with_room(context_timers(loop.ctx), clock, 1,
-                                         <TimerCallback> <void *> run, sizeof(Link))
+        self.ts = spare_take(loop, clock)
+        if self.ts == NULL:
+            self.ts = timer_create_with_room(context_timers(loop.ctx), clock, 1,
+                                             <TimerCallback> <void *> run, sizeof(Link))
         if self.ts == NULL:
             raise MemoryError
+        loop.timer_count += 1
+        self.rests = True
         link = <Link *> self.ts.opaque
         link.guard = <void *> self.guard
         link.target = <void *> self
