@@ -124,7 +124,8 @@ cdef class Registrations(LoopCore):
             ValueError: there is no such clock.
         """
         cdef int number = clock_number(clock)
-        self.check_open()
+        if self.closed:
+            self.check_open()
         return timer_object_new(self, callback, number)
 
     def add_child_watch(self, pid, callback=None):

@@ -68,6 +68,7 @@ cdef int64_t in_ns(object when, object scale) except? -1:
 
 
 @cython.final
+@cython.freelist(1024)       # as MOST_SPARES
 @cython.no_gc_clear          # __dealloc__ needs the loop; the loop's set breaks cycles
 cdef class Timer:
     """A callback that runs from the loop at a time of a clock.
@@ -261,7 +262,8 @@ cdef Timer timer_object_new(LoopCore loop, object callback, int clock):
     self.clock_number = clock
     self.callback = check_callable(callback, "a timer's callback")
     with cython.critical_section(self.guard):
-        loop.check_open()                # allocating may have run anything
+        if loop.closed:                  # allocating may have run anything
+            loop.check_open()
         self.ts = spare_take(loop, clock)
         if self.ts == NULL:
             self.ts = timer_create_with_room(context_timers(loop.ctx), clock, 1,
