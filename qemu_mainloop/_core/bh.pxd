@@ -87,6 +87,7 @@ cdef struct BHQueue:
     QEMUBH *later_tail
     QEMUBH *own             # scheduled by the poller, in order: older than top
     QEMUBH *own_tail
+    uint64_t running        # the iteration whose phase is in progress, the innermost; 0: none
     int64_t phase           # counts the phases begun; read by any thread
     QEMUBH *all
     int count
@@ -145,6 +146,15 @@ cdef inline void bh_schedule(QEMUBH *bh) noexcept nogil:
     wakeup_kick(q.wakeup)                                            # P5
 
 
+cdef inline void bh_link(QEMUBH **first, QEMUBH **last, QEMUBH *bh) noexcept nogil:
+    # Whole before it is linked: another thread may fork here.
+    if first[0] == NULL:
+        atomic_store_release_ptr(first, bh)
+    else:
+        atomic_store_release_ptr(&last[0].next, bh)
+    last[0] = bh
+
+
 # Of one that is guarded, by a producer whose turn it is.
 cdef inline void bh_schedule_guarded(QEMUBH *bh) noexcept nogil:
     cdef BHQueue *q = bh.queue
@@ -159,12 +169,11 @@ cdef inline void bh_schedule_guarded(QEMUBH *bh) noexcept nogil:
     atomic_store_int(&bh.state, BH_NOW)
     if before == BH_FREE:
         bh.next = NULL
-        # Whole before it is linked: another thread may fork here.
-        if q.own == NULL:
-            atomic_store_release_ptr(&q.own, bh)
+        # The phase would put it there when its turn came.
+        if q.own == NULL and q.head == NULL and q.running and bh.last_pass >= q.running:
+            bh_link(&q.later, &q.later_tail, bh)
         else:
-            atomic_store_release_ptr(&q.own_tail.next, bh)
-        q.own_tail = bh
+            bh_link(&q.own, &q.own_tail, bh)
     wakeup_kick(q.wakeup)                    # on the way to sleep: a signal's doing
 
 

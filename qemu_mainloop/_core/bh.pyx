@@ -22,6 +22,7 @@ cdef void bh_queue_init(BHQueue *q, Wakeup *wakeup) noexcept nogil:
     q.later = q.later_tail = q.own = q.own_tail = q.all = NULL
     q.count = 0
     q.phase = 0
+    q.running = 0
     q.wakeup = wakeup
     mutex_init(&q.lock)
 
@@ -215,11 +216,7 @@ cdef void take_later(BHQueue *q) noexcept nogil:
 
 cdef void put_later(BHQueue *q, QEMUBH *bh) noexcept nogil:
     bh.next = NULL
-    if q.later == NULL:
-        q.later = bh
-    else:
-        q.later_tail.next = bh
-    q.later_tail = bh
+    bh_link(&q.later, &q.later_tail, bh)
 
 
 cdef inline int take_out(QEMUBH *bh, const Dispatch *d) noexcept nogil:
@@ -252,13 +249,16 @@ cdef bint bh_run(BHQueue *q, uint64_t pass_, Dispatch *d) noexcept nogil:
     # Not the iteration's number: one that is nested before our phase has a later one, but
     # what is made between the two has waited for this phase.
     cdef int64_t phase = q.phase + 1
+    cdef uint64_t outer = q.running
     atomic_store_i64(&q.phase, phase)
+    q.running = pass_
     if q.later != NULL:
         take_later(q)
     while True:
         if q.head == NULL:
             collect(q)
             if q.head == NULL:
+                q.running = outer
                 return progress
         bh = q.head
         q.head = bh.next                                             # L2
@@ -286,6 +286,7 @@ cdef bint bh_run(BHQueue *q, uint64_t pass_, Dispatch *d) noexcept nogil:
         if oneshot:
             discard(bh)
         if dispatch_forked(d):
+            q.running = outer
             return progress
 
 
@@ -307,6 +308,7 @@ cdef void bh_queue_repair(BHQueue *q) noexcept nogil:
     cdef QEMUBH *bh = q.all
     cdef QEMUBH *next_
     cdef int i
+    q.running = 0
     chains[0] = q.later
     chains[1] = q.head
     chains[2] = q.own

@@ -141,3 +141,58 @@ def test_a_forked_child_has_them(loop):
             os._exit(2)
     assert os.waitstatus_to_exitcode(os.waitpid(child[0], 0)[1]) == 0
     assert order == [0, 1, 2]
+
+
+def test_some_ran_already_and_some_did_not(loop):
+    order = []
+    a, b, c = (loop.bh_new(lambda name=name: order.append(name)) for name in "abc")
+
+    def schedule():
+        for bh in (a, c, b):
+            bh.schedule()
+
+    a.schedule()
+    b.schedule()
+    loop.bh_new(schedule).schedule()
+    loop.wait(True)
+    assert order == ["a", "b", "c"]
+    loop.wait()
+    assert order == ["a", "b", "c", "a", "b"]
+    assert loop.wait(True) == 0
+    assert len(order) == 5
+
+
+@pytest.mark.parametrize("between", ["schedule", "nested"])
+def test_one_that_schedules_itself_around_a_nested_iteration(loop, between):
+    order = []
+
+    def other():
+        order.append("other")
+
+    def again():
+        order.append("again")
+        if len(order) == 1:
+            again_bh.schedule()
+            if between == "schedule":
+                other_bh.schedule()
+            loop.wait(True)
+            order.append("back")
+            again_bh.schedule()
+
+    again_bh, other_bh = loop.bh_new(again), loop.bh_new(other)
+    again_bh.schedule()
+    loop.wait(True)
+    nested = ["again", "other"] if between == "schedule" else ["again"]
+    assert order == ["again", *nested, "back"]
+    loop.wait()
+    assert order == ["again", *nested, "back", "again"]
+
+
+def test_what_a_timer_schedules_after_its_phase_ran_it_runs_in_the_next_phase(loop):
+    calls = []
+    bh = loop.bh_new(lambda: calls.append(1))
+    timer = loop.timer_new(bh.schedule)
+    for n in range(1, 4):
+        timer.mod_ns(0)
+        loop.wait(True)
+        assert len(calls) == n
