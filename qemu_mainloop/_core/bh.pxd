@@ -28,7 +28,7 @@
 # of its own, for which it needs no exchange.  Not if there is anything on top: that is older.
 # Where a runtime's lock is what excludes them, L3 needs no exchange either while it is held.
 
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport int64_t, uint64_t, uintptr_t
 
 from qemu_mainloop._core.dispatch cimport Dispatch
 from qemu_mainloop._core.wakeup cimport Wakeup, wakeup_kick
@@ -87,7 +87,7 @@ cdef struct BHQueue:
     QEMUBH *later_tail
     QEMUBH *own             # scheduled by the poller, in order: older than top
     QEMUBH *own_tail
-    uint64_t running        # the iteration whose phase is in progress, the innermost; 0: none
+    uint64_t running        # the iteration whose phase is in progress; 0: none, or a nested one was
     int64_t phase           # counts the phases begun; read by any thread
     QEMUBH *all
     int count
@@ -184,5 +184,7 @@ cdef inline bint bh_queue_goes_on(const BHQueue *q) noexcept nogil:
 
 cdef inline bint bh_queue_is_empty(const BHQueue *q) noexcept nogil:
     # Pairs with P3; together with the exchange in wakeup_prepare_sleep: S3.
-    return (atomic_load_seq_ptr(<void *> &q.top) == NULL and q.head == NULL
-            and q.later == NULL and q.own == NULL and q.unlinked == NULL)
+    # One branch for the loop's own: most often all are empty.
+    return (atomic_load_seq_ptr(<void *> &q.top) == NULL
+            and (<uintptr_t> q.head | <uintptr_t> q.later | <uintptr_t> q.own
+                 | <uintptr_t> q.unlinked) == 0)

@@ -249,7 +249,6 @@ cdef bint bh_run(BHQueue *q, uint64_t pass_, Dispatch *d) noexcept nogil:
     # Not the iteration's number: one that is nested before our phase has a later one, but
     # what is made between the two has waited for this phase.
     cdef int64_t phase = q.phase + 1
-    cdef uint64_t outer = q.running
     atomic_store_i64(&q.phase, phase)
     q.running = pass_
     if q.later != NULL:
@@ -258,7 +257,7 @@ cdef bint bh_run(BHQueue *q, uint64_t pass_, Dispatch *d) noexcept nogil:
         if q.head == NULL:
             collect(q)
             if q.head == NULL:
-                q.running = outer
+                q.running = 0
                 return progress
         bh = q.head
         q.head = bh.next                                             # L2
@@ -286,7 +285,7 @@ cdef bint bh_run(BHQueue *q, uint64_t pass_, Dispatch *d) noexcept nogil:
         if oneshot:
             discard(bh)
         if dispatch_forked(d):
-            q.running = outer
+            q.running = 0
             return progress
 
 
