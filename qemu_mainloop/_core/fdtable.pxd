@@ -27,7 +27,7 @@ cdef enum:
     FD_NOTIFIER = 3          # the context's own eventfd: no progress, no callback
 
 cdef struct FdHandler:
-    # What a dispatch touches comes first, and is one cache line long.
+    # What a report and its dispatch touch comes first: a cache line, and four bytes.
     int fd
     uint32_t tag             # of this registration, in every report
     int removed              # read by the dispatch without the lock
@@ -44,21 +44,23 @@ cdef struct FdHandler:
     uint8_t calls            # since it was last verified
     uint8_t open_gate        # can_read's last answer
     uint8_t was_asked        # can_read has been asked at all
+    uint8_t row              # reports in waits running, likewise
+    uint32_t last_wait       # that reported it
     FdCallback release       # called with opaque when nothing refers to it; or NULL
-    uint32_t counted_from    # the wait that the first of the calls followed
     FdHandler *gate_next     # the list of those with can_read, under the lock
     FdHandler *gate_prev
     FdHandler *retired_next
 
 cdef struct FdSlot:
+    # What a report touches comes first: 16 bytes, which are on one cache line.
     FdHandler *handler       # NULL: nobody
-    int64_t muted_until_ns   # 0: not; see fd_table_mute
-    int muted_next           # the next in the list of muted ones, plus one; 0: the last
-    uint8_t in_muted         # in that list, perhaps not muted any more
     uint32_t kernel_tag      # what the fdmon was told last
     int16_t kernel_events
     uint8_t changed          # in the list of changes
     uint8_t is_dead          # its handler's descriptor was closed under it
+    int64_t muted_until_ns   # 0: not; see fd_table_mute
+    int muted_next           # the next in the list of muted ones, plus one; 0: the last
+    uint8_t in_muted         # in that list, perhaps not muted any more
 
 cdef struct FdTable:
     FdSlot *slots            # by descriptor

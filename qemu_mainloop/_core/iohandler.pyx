@@ -16,16 +16,20 @@ from qemu_mainloop._core.fork cimport fork_generation
 from qemu_mainloop._core.wakeup cimport wakeup_is_mine, wakeup_notify_others
 from qemu_mainloop._sys.atomic cimport (
     atomic_exchange_seq_int, atomic_load_acquire_int, atomic_load_acquire_ptr,
-    atomic_load_acquire_size, atomic_store_int, atomic_store_ptr)
+    atomic_load_acquire_size, atomic_store_int, atomic_store_ptr, cpu_prefetch)
 from qemu_mainloop._sys.leaflock cimport leaf_lock, leaf_unlock
 from qemu_mainloop._sys.notifier cimport notifier_clear
 from qemu_mainloop._sys.posix cimport (
     POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, WAIT_CONSUMES, fd_is_open, fd_may_have_handler)
 
 cdef enum:
-    # A handler that was called this often is verified: its descriptor may have been
-    # closed while a duplicate keeps the file, and the kernel's entry, alive.
-    VERIFY_CALLS = 8
+    # A handler that was reported in so many waits running, or so often at all, is verified:
+    # its descriptor may have been closed while a duplicate keeps the file, and the kernel's
+    # entry, alive.  Nobody reads such a one, so that each wait reports it.
+    VERIFY_ROW = 8
+    VERIFY_CALLS = 64
+    # So many reports before its own a handler's memory is asked for; a slot's at twice that.
+    AHEAD = 4
 
 
 # ---- registering
@@ -257,12 +261,22 @@ cdef bint fd_table_ask(FdTable *t, Dispatch *d) noexcept nogil:
 # ---- reports
 
 cdef void fd_table_collect(FdTable *t, int n) noexcept nogil:
-    cdef int i
+    cdef int i, fd
+    cdef int last = n - 2 * AHEAD
+    cdef const char *h
     cdef bint stale = False
     t.looks += 1
     leaf_lock(t.lock)
     t.waits += 1
     for i in range(n):
+        # Of many each one's slot and handler are in lines that no report before has touched.
+        if i < last:
+            cpu_prefetch(&t.slots[t.reports[i + 2 * AHEAD].fd])
+            fd = t.reports[i + AHEAD].fd
+            if 0 <= fd < t.size:
+                h = <const char *> t.slots[fd].handler
+                cpu_prefetch(h)
+                cpu_prefetch(h + 64)
         stale = collect_one(t, &t.reports[i]) or stale
     t.stale_waits = t.stale_waits + 1 if stale else 0
     if t.stale_waits >= STALE_WAITS:
@@ -274,8 +288,8 @@ cdef void fd_table_collect(FdTable *t, int n) noexcept nogil:
 # h was reported so often: it may have been closed while a duplicate keeps the file; else it
 # is worth watching in the way for busy ones.  False: it is dead.
 cdef bint verify(FdTable *t, FdHandler *h) noexcept nogil:
-    cdef bint in_a_row = t.waits - h.counted_from == VERIFY_CALLS - 1
-    h.calls = 0
+    cdef bint in_a_row = h.row == VERIFY_ROW
+    h.calls = h.row = 0
     if not fd_is_open(h.fd):
         fd_table_bury(t, h.fd)
         fd_table_rebuild_later(t)
@@ -304,10 +318,10 @@ cdef bint collect_one(FdTable *t, const FDReady *r) noexcept nogil:
         fd_table_bury(t, r.fd)
         return False
     if not r.by_number:
-        if h.calls == 0:
-            h.counted_from = t.waits
         h.calls += 1
-        if h.calls == VERIFY_CALLS and not verify(t, h):
+        h.row = h.row + 1 if h.last_wait == t.waits - 1 else 1
+        h.last_wait = t.waits
+        if (h.row == VERIFY_ROW or h.calls == VERIFY_CALLS) and not verify(t, h):
             return False
     h.revents = <int16_t> r.events
     h.watched = slot.kernel_events
@@ -355,6 +369,8 @@ cdef int fd_table_dispatch(FdTable *t, Dispatch *d, bint *progress) noexcept nog
                 mute(t, h)
             continue
         progress[0] = True
+        if t.ready_first != NULL:
+            cpu_prefetch(t.ready_first.opaque)       # the next one's user's
         if WAIT_CONSUMES and h.kind != FD_HANDLER:
             t.mon.ops.taken(&t.mon, h.fd)
         if h.kind <= FD_WAIT_OBJECT:

@@ -75,6 +75,15 @@ static inline void *atomic_exchange_seq_ptr(void *p, void *v)
     return __atomic_exchange_n((void **)p, v, __ATOMIC_SEQ_CST);
 }
 
+/*
+ * p's cache line is going to be read soon.  Whatever p is, this cannot fail.  A function
+ * that does nothing else is taken for one without effect, and its calls are left out.
+ */
+static inline void cpu_prefetch(const void *p)
+{
+    __builtin_prefetch(p);
+}
+
 static inline void cpu_relax(void)
 {
 #if defined(__x86_64__) || defined(__i386__)

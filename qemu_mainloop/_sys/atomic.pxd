@@ -36,3 +36,4 @@ cdef extern from "qemu_mainloop/_sys/atomic.h" nogil:
     void *atomic_exchange_seq_ptr(void *p, void *v)
 
     void cpu_relax()
+    void cpu_prefetch(const void *p)

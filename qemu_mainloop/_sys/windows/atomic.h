@@ -82,6 +82,15 @@ static inline void *atomic_exchange_seq_ptr(void *p, void *v)
     return (void *)atomic_exchange_seq_size((uintptr_t *)p, (uintptr_t)v);
 }
 
+static inline void cpu_prefetch(const void *p)
+{
+#ifdef __GNUC__
+    __builtin_prefetch(p);
+#else
+    PreFetchCacheLine(PF_TEMPORAL_LEVEL_1, p);
+#endif
+}
+
 static inline void cpu_relax(void)
 {
     YieldProcessor();
