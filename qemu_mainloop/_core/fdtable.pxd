@@ -44,8 +44,7 @@ cdef struct FdHandler:
     uint8_t calls            # since it was last verified
     uint8_t open_gate        # can_read's last answer
     uint8_t was_asked        # can_read has been asked at all
-    uint8_t row              # reports in waits running, likewise
-    uint32_t last_wait       # that reported it
+    uint32_t counted_from    # the wait that the first of the calls followed
     FdCallback release       # called with opaque when nothing refers to it; or NULL
     FdHandler *gate_next     # the list of those with can_read, under the lock
     FdHandler *gate_prev

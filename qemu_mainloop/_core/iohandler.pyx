@@ -23,11 +23,9 @@ from qemu_mainloop._sys.posix cimport (
     POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, WAIT_CONSUMES, fd_is_open, fd_may_have_handler)
 
 cdef enum:
-    # A handler that was reported in so many waits running, or so often at all, is verified:
-    # its descriptor may have been closed while a duplicate keeps the file, and the kernel's
-    # entry, alive.  Nobody reads such a one, so that each wait reports it.
-    VERIFY_ROW = 8
-    VERIFY_CALLS = 64
+    # A handler that was called this often is verified: its descriptor may have been
+    # closed while a duplicate keeps the file, and the kernel's entry, alive.
+    VERIFY_CALLS = 8
     # So many reports before its own a handler's memory is asked for; a slot's at twice that.
     AHEAD = 4
 
@@ -269,8 +267,9 @@ cdef void fd_table_collect(FdTable *t, int n) noexcept nogil:
     leaf_lock(t.lock)
     t.waits += 1
     for i in range(n):
-        # Of many each one's slot and handler are in lines that no report before has touched.
-        if i < last:
+        # Of many each one's slot and handler are in lines that no report before has touched;
+        # those that are ready again and again, which come by number, are in the caches.
+        if i < last and not t.reports[i].by_number:
             cpu_prefetch(&t.slots[t.reports[i + 2 * AHEAD].fd])
             fd = t.reports[i + AHEAD].fd
             if 0 <= fd < t.size:
@@ -288,8 +287,8 @@ cdef void fd_table_collect(FdTable *t, int n) noexcept nogil:
 # h was reported so often: it may have been closed while a duplicate keeps the file; else it
 # is worth watching in the way for busy ones.  False: it is dead.
 cdef bint verify(FdTable *t, FdHandler *h) noexcept nogil:
-    cdef bint in_a_row = h.row == VERIFY_ROW
-    h.calls = h.row = 0
+    cdef bint in_a_row = t.waits - h.counted_from == VERIFY_CALLS - 1
+    h.calls = 0
     if not fd_is_open(h.fd):
         fd_table_bury(t, h.fd)
         fd_table_rebuild_later(t)
@@ -318,10 +317,10 @@ cdef bint collect_one(FdTable *t, const FDReady *r) noexcept nogil:
         fd_table_bury(t, r.fd)
         return False
     if not r.by_number:
+        if h.calls == 0:
+            h.counted_from = t.waits
         h.calls += 1
-        h.row = h.row + 1 if h.last_wait == t.waits - 1 else 1
-        h.last_wait = t.waits
-        if (h.row == VERIFY_ROW or h.calls == VERIFY_CALLS) and not verify(t, h):
+        if h.calls == VERIFY_CALLS and not verify(t, h):
             return False
     h.revents = <int16_t> r.events
     h.watched = slot.kernel_events
