@@ -160,6 +160,8 @@ def bench(options):
               f"{platform.system()} {platform.release()} {platform.machine()}")
         for what, ns in _bench.measure(options.fdmon):
             print(f"{what:<46}{ns:>8.0f} ns", flush=True)
+    except BrokenPipeError:
+        raise
     except (ValueError, OSError) as error:
         raise Mistake(str(error)) from None
     return 0
@@ -213,6 +215,18 @@ def parser():
     return top
 
 
+def describe(function, options):
+    """Call it for what it prints; that nobody reads the rest of it (``| head``) is no error."""
+    try:
+        status = function(options)
+        print(end="", flush=True)
+    except BrokenPipeError:
+        # Nor at exit, when Python flushes what is left.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return status
+
+
 def split_at_target(argv):
     """Ours and the program's arguments: argparse would take a leading "--" away."""
     if argv[:1] == ["run"]:
@@ -230,7 +244,9 @@ def main(argv=None):
     options = parser().parse_args(ours)
     options.args = rest
     try:
-        return options.function(options)
+        if options.function is run:
+            return run(options)
+        return describe(options.function, options)
     except Mistake as mistake:
         print(f"{parser().prog}: {mistake}", file=sys.stderr)
         return 2

@@ -240,3 +240,14 @@ def test_bench_of_one_fdmon_and_of_none(command):
     done = command("bench", "--fdmon", "nonesuch")
     assert (done.returncode, done.stdout) == (2, "")
     assert "nonesuch" in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.posix_only(reason="a write there fails in another way")
+@pytest.mark.parametrize("what", ["info", "bench"])
+def test_a_reader_that_has_enough_is_no_error(tmp_path, what):
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run([sys.executable, "-m", "qemu_mainloop", what], cwd=tmp_path,
+                          stdout=writer, stderr=subprocess.PIPE, timeout=60, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, b"")
