@@ -139,6 +139,7 @@ ONCE_A_PROCESS = {
     "test_iothread_lock": "the iothread lock",
     "test_odd_files": "numbers of descriptors, which another thread may get",
     "test_reused_descriptors": "numbers of descriptors, which another thread may get",
+    "test_run_between_iterations": "signals",
     "test_signal": "signals",
     "test_wait_objects": "the main loop",
 }

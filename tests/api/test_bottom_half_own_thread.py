@@ -97,6 +97,7 @@ def test_a_nested_iteration_takes_them(loop):
 
 
 @pytest.mark.posix_only(reason="there is no kill()")
+@pytest.mark.thread_unsafe(reason="signals")
 @pytest.mark.parametrize("run", [True, False], ids=["run", "wait"])
 def test_a_python_signal_handler_before_the_sleep(loop, run):
     calls = []
@@ -121,6 +122,7 @@ def test_a_python_signal_handler_before_the_sleep(loop, run):
 
 
 @pytest.mark.posix_only(reason="there is no fork")
+@pytest.mark.thread_unsafe(reason="fork")
 def test_a_forked_child_has_them(loop):
     order = []
     halves = [loop.bh_new(lambda n=n: order.append(n)) for n in range(3)]
