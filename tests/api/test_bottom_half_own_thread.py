@@ -96,28 +96,35 @@ def test_a_nested_iteration_takes_them(loop):
     assert order == ["inner", "outer", "inner"]
 
 
+@pytest.fixture
+def a_signal_soon():
+    """a_signal_soon(function): a signal handler calls it in a moment."""
+    old = signal.getsignal(signal.SIGUSR1)
+    timer = threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGUSR1))
+
+    def arrange(function):
+        signal.signal(signal.SIGUSR1, lambda *_: function())
+        timer.start()
+
+    yield arrange
+    timer.join()
+    signal.signal(signal.SIGUSR1, old)
+
+
 @pytest.mark.posix_only(reason="there is no kill()")
-@pytest.mark.thread_unsafe(reason="signals")
 @pytest.mark.parametrize("run", [True, False], ids=["run", "wait"])
-def test_a_python_signal_handler_before_the_sleep(loop, run):
+def test_a_python_signal_handler_before_the_sleep(loop, a_signal_soon, run):
     calls = []
 
     def callback():
         calls.append(1)
         loop.stop()
 
-    bh = loop.bh_new(callback)
-    old = signal.signal(signal.SIGUSR1, lambda *_: bh.schedule())
-    timer = threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGUSR1))
-    timer.start()
-    try:
-        if run:
-            loop.run()
-        while not calls:
-            loop.wait()
-    finally:
-        timer.join()
-        signal.signal(signal.SIGUSR1, old)
+    a_signal_soon(loop.bh_new(callback).schedule)
+    if run:
+        loop.run()
+    while not calls:
+        loop.wait()
     assert calls == [1]
 
 
