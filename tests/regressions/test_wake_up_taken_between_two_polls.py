@@ -10,6 +10,7 @@ import select
 import threading
 
 import pytest
+from sleeping import start_when_asleep
 
 import qemu_mainloop as q
 
@@ -47,8 +48,9 @@ def test_it_ends_one_wait_alone(loop):
     in_a_thread(lambda: (loop.notify(), loop.wait(True)))
     loop.wait()
     sleeps = loop.info()["sleeps"]
-    threading.Timer(0.001, loop.notify).start()
+    notifier = start_when_asleep(loop, loop.notify)
     loop.wait()
+    notifier.join()
     assert loop.info()["sleeps"] == sleeps + 1
 
 
