@@ -39,6 +39,8 @@ def send_when_asleep(loop, signo):
 
 def interrupt(loop, call):
     """Ctrl-C while call() sleeps: it raises KeyboardInterrupt, and soon."""
+    loop.notify()
+    loop.wait()                              # what earlier tests and threads did is seen
     thread = send_when_asleep(loop, signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
         call()

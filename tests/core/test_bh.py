@@ -474,6 +474,18 @@ def test_what_was_collected_before_runs_meanwhile(queue, nodes, ran, probe_bh):
 
 # ---- what a fork leaves
 
+def test_the_pollers_own_come_behind_what_was_collected(queue, nodes, ran):
+    """As in an iteration nested in a callback that schedules."""
+    nodes[0].schedule()
+    assert queue.timeout_ns() == 0
+    nodes[1].schedule_guarded()
+    nodes[2].schedule_guarded()
+    nodes[3].schedule()
+    assert queue.timeout_ns() == 0
+    queue.run()
+    assert ran == [0, 1, 2, 3]
+
+
 def test_repairing_a_whole_queue_changes_nothing(queue, nodes, ran):
     for i in (2, 0, 3):
         nodes[i].schedule()
