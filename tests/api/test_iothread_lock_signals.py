@@ -174,15 +174,17 @@ def test_a_caller_that_came_with_the_lock_leaves_with_it(main_loop, holder):
 def test_a_handler_runs_while_the_lock_is_waited_for(main_loop, holder, usr1, what):
     """Section 3: the handler runs, the wait goes on and gets the lock."""
     ran = []
+    over = threading.Event()
 
     def handler(signo, frame):
-        ran.append(holder.is_alive())
-        holder.let_go.set()
+        if not ran:                       # not once more inside itself
+            ran.append(holder.is_alive())
+            over.set()
+            holder.let_go.set()
 
     signal.signal(usr1, handler)
     holder.start()
     assert holder.holds.wait(20)
-    over = threading.Event()
     sender = send_until(usr1, over)
     try:
         result = WAITS[what](main_loop)
@@ -197,10 +199,13 @@ def test_a_handler_runs_while_the_lock_is_waited_for(main_loop, holder, usr1, wh
 
 def test_a_handler_may_take_the_lock_itself(main_loop, holder, usr1):
     """Section 2.4: who waits is not in its own way."""
-    ran = []
+    began, ran = [], []
+    over = threading.Event()
 
     def handler(signo, frame):
-        if not ran:
+        if not began:                     # not once more inside itself
+            began.append(1)
+            over.set()
             holder.let_go.set()
             with main_loop.lock:
                 ran.append(1)
@@ -208,7 +213,6 @@ def test_a_handler_may_take_the_lock_itself(main_loop, holder, usr1):
     signal.signal(usr1, handler)
     holder.start()
     assert holder.holds.wait(20)
-    over = threading.Event()
     sender = send_until(usr1, over)
     try:
         with main_loop.lock:
