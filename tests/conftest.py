@@ -33,6 +33,14 @@ def pytest_collection_modifyitems(config, items):
         config.hook.pytest_deselected(items=elsewhere)
 
 
+def pytest_collection_finish():
+    """What pytest and the test modules hold is there to stay: the collections before and after
+    each test, and in many, need not look through it.
+    """
+    gc.collect()
+    gc.freeze()
+
+
 def open_descriptors():
     """The numbers of this process's open descriptors; on Windows there is no list of them."""
     if WINDOWS:
