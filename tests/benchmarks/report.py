@@ -5,6 +5,7 @@ import statistics
 
 from contestants import CONTESTANTS, PY_CONTESTANTS, is_ours, is_probe
 from rows import HIGHER_IS_BETTER, LIMITS, NO_RATIO, PY_ROWS, ROWS
+from targets import TARGETS, wanted
 
 NOT_INSTALLED = "not installed"
 # The server that is C code on bare epoll, in the rows of TCP echo.
@@ -110,6 +111,44 @@ def limits_table(cells):
     return "\n".join(lines) + "\n"
 
 
+def kind_of(name):
+    return ("bare" if name.startswith("bare") else "ours" if is_ours(name)
+            else "probe" if is_probe(name) else "peer")
+
+
+def missed(cells, pick=middle):
+    """One line a column in which less is reached than is wanted."""
+    places = {(group, label): (cell, metric) for group, label, cell, metric in columns()}
+
+    def figure_of(group, label, name):
+        cell, metric = places[group, label]
+        return value_of(cells, (group, cell, name), metric, pick)
+
+    def best_peer(group, label):
+        peers = [name for name in names_in(group, cells) if kind_of(name) == "peer"]
+        return best_of(cells, group, *places[group, label], peers, pick)
+
+    lines = []
+    for target in TARGETS:
+        for group, label in places:
+            if group != target.group or target.label not in ("", label):
+                continue
+            ours = figure_of(group, label, target.ours)
+            goal = wanted(target, label, figure_of, best_peer)
+            if ours is None or goal is None:
+                continue
+            more_is_better = places[group, label][1] in HIGHER_IS_BETTER
+            if ours < goal if more_is_better else ours > goal:
+                peer = best_peer(group, label)
+                lines.append(f"| {group} {label} | {fmt(ours)} {target.ours} | {fmt(goal)} | "
+                             + (f"{fmt(peer[0])} {peer[1]}" if peer else "") + " |")
+    if not lines:
+        return ""
+    return "\n".join(["### What is wanted and not reached", "",
+                      "| row | ours | wanted | the best other loop |", "|---|---|---:|---|",
+                      *lines]) + "\n"
+
+
 def summary(cells, pick=middle):
     """One line a column: the best of the baselines, of the peers, the probes, and of ours."""
     lines = ["### The best of each kind", "",
@@ -120,9 +159,7 @@ def summary(cells, pick=middle):
             continue
         kinds = {"bare": [], "peer": [], "probe": [], "ours": []}
         for name in names_in(group, cells):
-            kind = ("bare" if name.startswith("bare") else "ours" if is_ours(name)
-                    else "probe" if is_probe(name) else "peer")
-            kinds[kind].append(name)
+            kinds[kind_of(name)].append(name)
         best = {kind: best_of(cells, group, cell, metric, names, pick)
                 for kind, names in kinds.items()}
         if any(best.values()):
@@ -150,7 +187,8 @@ def provenance(versions, data):
 
 
 def whole(cells, versions, data, pick=middle):
-    parts = [provenance(versions, data), summary(cells, pick), limits_table(cells)]
+    parts = [provenance(versions, data), missed(cells, pick), summary(cells, pick),
+             limits_table(cells)]
     present = {key[0] for key in cells}
     parts += [table(group, cells, pick) for group in titles() if group in present]
     return "\n".join(part for part in parts if part)
