@@ -39,10 +39,10 @@ def load_target(target):
             if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
                 raise
             raise Mistake(f"no such module: {error.name}") from None
-    try:
-        return getattr(module, name)
-    except AttributeError:
-        raise Mistake(f"{target} has no function {name}(loop, args)") from None
+    function = getattr(module, name, None)
+    if not callable(function):
+        raise Mistake(f"{target} has no function {name}(loop, args)")
+    return function
 
 
 def use_fdmon(loop, name):
@@ -186,7 +186,8 @@ def parser():
     )
     parse_run.add_argument("target", metavar="TARGET", help="a .py path, or module:function")
     parse_run.add_argument(
-        "args", metavar="ARGS", nargs="*", help="the program's own arguments, passed on as they are"
+        "args", metavar="ARGS", nargs="*", default=[],
+        help="the program's own arguments, passed on as they are",
     )
     parse_run.add_argument(
         "--fdmon", metavar="NAME", help="the kernel interface that waits (see info)"

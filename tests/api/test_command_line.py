@@ -135,6 +135,7 @@ MISTAKES = {
     "neither a .py file nor module:function": ["gone"],
     "has no function main": ["empty.py"],
     "has no function other": ["empty:other"],
+    "has no function NUMBER": ["stops:NUMBER"],
     "unknown fdmon 'nonsense'": ["--fdmon", "nonsense", "stops.py"],
     f"fdmon '{ABSENT}'": ["--fdmon", ABSENT, "stops.py"],
 }
@@ -144,10 +145,17 @@ MISTAKES = {
 def test_a_mistake_is_told_in_one_line_with_status_2(command, tmp_path, message):
     """`run`: what the user got wrong, without a traceback; a named fdmon never falls back."""
     (tmp_path / "empty.py").write_text("")
-    (tmp_path / "stops.py").write_text(STOPS)
+    (tmp_path / "stops.py").write_text(STOPS + "NUMBER = 3\n")
     done = command("run", *MISTAKES[message])
     assert (done.returncode, done.stdout) == (2, "")
     assert message in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_the_target_alone_is_required(command):
+    """`run`: the program's arguments may be absent."""
+    done = command("run")
+    assert done.returncode == 2
+    assert done.stderr.endswith("the following arguments are required: TARGET\n")
 
 
 def test_an_import_error_inside_the_program_is_its_own(command, program):
