@@ -27,8 +27,7 @@ cdef extern from *:
         pass
 
 
-# Windows: lets the socket fd wake the loop, and makes it non-blocking.
-# POSIX: nothing to do.
+# Nothing to do: a socket wakes the loop as it is, and its blocking mode is left alone.
 cdef void qemu_fd_register(int fd) noexcept nogil
 # Adds every watched descriptor (fd_read_poll callbacks are asked) and raises *pnfds
 # to the highest one; clears no set.
