@@ -135,10 +135,10 @@ def qemu_bh_poll():
     """Run the scheduled bottom halves; 1 if one that was not idle ran.
 
     Raises:
+        RuntimeError: another thread polls the main loop.
         Exception: the first one that a callback raised.
     """
-    _main_loop()
-    return _calls.bh_poll()
+    return _calls.bh_poll(_main_loop())
 
 
 def qemu_bh_update_timeout(timeout):

@@ -1,6 +1,7 @@
 # What header.py cannot say through MainLoop: the header's calls that drive parts of
 # an iteration from somebody else's loop.
 
+from libc.errno cimport EBUSY
 from libc.stdint cimport uint32_t
 
 from qemu_mainloop cimport iohandler, main_loop
@@ -14,12 +15,14 @@ cdef extern from *:
     bint fd_has "FD_ISSET"(int fd, iohandler.fd_set *s)
 
 
-def bh_poll():
+def bh_poll(loop):
     cdef Frame frame
     cdef int rc
     frame_push(&frame)
     rc = main_loop.qemu_bh_poll()
     frame_pop(&frame)
+    if rc == -EBUSY:
+        raise RuntimeError(f"{loop!r} is polled by another thread")
     return check(rc, "qemu_bh_poll")
 
 

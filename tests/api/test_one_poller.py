@@ -5,6 +5,8 @@ import threading
 import pytest
 from sleeping import start_when_asleep
 
+import qemu_mainloop as q
+
 
 @pytest.mark.parametrize("method", ["wait", "run"])
 def test_a_loop_that_another_thread_polls_is_a_runtime_error(loop, method):
@@ -23,6 +25,23 @@ def test_a_loop_that_another_thread_polls_is_a_runtime_error(loop, method):
     thread.join()
     assert len(errors) == 1
     assert repr(loop) in errors[0] and "polled by another thread" in errors[0]
+
+
+def test_bottom_halves_that_another_thread_polls_are_a_runtime_error(main_loop):
+    """Section 3: RuntimeError that names the object, from the header's own name too."""
+    errors = []
+
+    def poll():
+        try:
+            q.qemu_bh_poll()
+        except RuntimeError as error:
+            errors.append(str(error))
+        main_loop.stop()
+
+    thread = start_when_asleep(main_loop, poll)
+    main_loop.run()
+    thread.join()
+    assert errors == [f"{main_loop!r} is polled by another thread"]
 
 
 def test_a_loop_may_be_polled_by_one_thread_after_another(loop):
