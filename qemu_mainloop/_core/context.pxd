@@ -172,6 +172,11 @@ cdef inline bint context_is_polled(AioContext *ctx) noexcept nogil:
             or atomic_load_int(&ctx.timers.stepping) != 0)
 
 
+cdef inline bint context_is_polled_elsewhere(AioContext *ctx) noexcept nogil:
+    cdef size_t poller = atomic_load_acquire_size(&ctx.wakeup.poller)
+    return poller != 0 and poller != thread_self()
+
+
 cdef inline bint context_is_hosted(AioContext *ctx) noexcept nogil:
     return atomic_load_int(&ctx.wakeup.hosted)
 

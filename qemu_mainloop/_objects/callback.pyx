@@ -339,7 +339,8 @@ cdef void release_cell(void *opaque) noexcept nogil:
 cdef class LoopCore:
     cdef int check_open(self) except -1:
         if self.closed:
-            raise RuntimeError(f"{self!r} is closed")
+            what = "is closed" if self.was_made else "was not initialised"
+            raise RuntimeError(f"{self!r} {what}")
         return 0
 
 

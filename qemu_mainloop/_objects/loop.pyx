@@ -7,8 +7,8 @@ from libc.stdint cimport INT64_MAX, int64_t
 
 from qemu_mainloop._core.context cimport (
     AioContext, ContextStats, context_claim, context_fdmon_name, context_fds, context_fileno,
-    context_is_polled, context_new, context_ref, context_set_fdmon, context_set_poll_params,
-    context_stats, context_unref)
+    context_is_polled, context_is_polled_elsewhere, context_new, context_ref, context_set_fdmon,
+    context_set_poll_params, context_stats, context_unref)
 from qemu_mainloop._core.fdmon cimport fdmon_at
 from qemu_mainloop._core.fdtable cimport fd_table_verify
 from qemu_mainloop._core.lock cimport lock_release
@@ -206,7 +206,8 @@ cdef class MainLoop(Driven):
         as long as the process.
 
         Raises:
-            RuntimeError: the loop is in an iteration, or an IOThread runs it.
+            RuntimeError: the loop is in an iteration, in this thread or another, or an
+                IOThread runs it.
         """
         with cython.critical_section(self.guard):
             if self.closed:
@@ -255,6 +256,8 @@ cdef class MainLoop(Driven):
         self.close()
 
 
+        if context_is_polled_elsewhere(self.ctx):
+            raise RuntimeError(f"{self!r} is polled by another thread")
 cdef MainLoop loop_of_context(AioContext *ctx):
     cdef MainLoop self = MainLoop.__new__(MainLoop)
     context_ref(ctx)

@@ -82,4 +82,4 @@ def test_closing_a_loop_that_another_thread_polls_is_a_runtime_error(loop):
     thread = start_when_asleep(loop, close)
     loop.run()
     thread.join()
-    assert len(errors) == 1 and repr(loop) in errors[0]
+    assert errors == [f"{loop!r} is polled by another thread"]

@@ -22,3 +22,16 @@ def test_a_timer_without_a_loop():
     with pytest.raises(RuntimeError, match="made by MainLoop"):
         timer.delete()
     assert not timer.pending and timer.loop is None and "Timer" in repr(timer)
+
+
+def test_a_loop_whose_class_does_not_initialise_it():
+    """It was said to be closed."""
+
+    class Forgetful(q.MainLoop):
+        def __init__(self):
+            pass
+
+    loop = Forgetful()
+    with pytest.raises(RuntimeError, match="was not initialised"):
+        loop.run()
+    loop.close()
