@@ -64,7 +64,7 @@ def qemu_set_fd_handler2(fd, fd_read_poll, fd_read, fd_write, opaque):
     Raises:
         ValueError: the descriptor is negative.
         OSError: it is not open, or is a wait object.
-        TypeError: a callback is not callable.
+        TypeError: fd is no descriptor, or a callback is not callable.
     """
     can_read = _bind(fd_read_poll, opaque, "fd_read_poll")
     _main_loop().set_fd_handler(
@@ -77,7 +77,7 @@ def qemu_set_fd_handler2(fd, fd_read_poll, fd_read, fd_write, opaque):
 
 
 def qemu_set_fd_handler(fd, fd_read, fd_write, opaque):
-    """``qemu_set_fd_handler2()`` without ``fd_read_poll``."""
+    """``qemu_set_fd_handler2()`` without ``fd_read_poll``; raises what that does."""
     return qemu_set_fd_handler2(fd, None, fd_read, fd_write, opaque)
 
 
@@ -142,7 +142,12 @@ def qemu_bh_poll():
 
 
 def qemu_bh_update_timeout(timeout):
-    """The timeout (milliseconds), lowered to 0 or 10 if a bottom half is scheduled."""
+    """The timeout (milliseconds), lowered to 0 or 10 if a bottom half is scheduled.
+
+    Raises:
+        ValueError: it is negative, or does not fit 32 bits.
+        TypeError: it is no integer.
+    """
     _main_loop()
     return _calls.bh_update_timeout(timeout)
 
@@ -151,8 +156,10 @@ def qemu_add_child_watch(pid):
     """Reap the child when it has exited.
 
     Raises:
-        ValueError: pid is not positive, or is watched already.
+        ValueError: pid is not positive, or too large, or is watched already.
         ChildProcessError: it is not a child of this process.
+        OSError: there are no descriptors left, or no child processes on this system.
+        TypeError: pid is no number.
     """
     _main_loop().add_child_watch(pid)
     return 0
@@ -201,8 +208,9 @@ def qemu_add_wait_object(handle, func, opaque):
 
     Raises:
         FileExistsError: there is one for it already.
+        ValueError: the handle is negative.
         OSError: it is not open, or has an fd handler.
-        TypeError: func is not callable.
+        TypeError: it is no descriptor, or func is not callable.
     """
     if not callable(func):
         raise TypeError(f"func must be callable, not {type(func).__name__}")
@@ -211,12 +219,22 @@ def qemu_add_wait_object(handle, func, opaque):
 
 
 def qemu_del_wait_object(handle, func, opaque):
-    """Remove the wait object of that handle, if there is one."""
+    """Remove the wait object of that handle, if there is one.
+
+    Raises:
+        ValueError: the handle is negative.
+        TypeError: it is no descriptor.
+    """
     _main_loop()._remove_wait_object(handle)
 
 
 def qemu_fd_register(fd):
-    """On Windows, let a socket wake the loop; elsewhere nothing is to be done."""
+    """Nothing is to be done: a socket wakes the loop as it is.
+
+    Raises:
+        ValueError: the descriptor is negative.
+        TypeError: it is no descriptor.
+    """
     _calls.fd_register(fd)
 
 
@@ -226,6 +244,7 @@ def qemu_iohandler_fill(readfds, writefds, xfds):
     For a ``select()`` loop of somebody else's.
 
     Raises:
+        TypeError: one of them is no set.
         Exception: the first one that an ``fd_read_poll`` raised.
     """
     _main_loop()
@@ -236,6 +255,8 @@ def qemu_iohandler_poll(readfds, writefds, xfds, rc):
     """Run the callbacks of what ``select()`` left in the sets, if rc is positive.
 
     Raises:
+        ValueError: a descriptor is negative, or does not fit an ``fd_set``.
+        TypeError: one is no descriptor, or rc no integer.
         Exception: the first one that a callback raised.
     """
     _main_loop()

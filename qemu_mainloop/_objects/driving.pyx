@@ -111,6 +111,7 @@ cdef class Driven(Registrations):
 
         Raises:
             RuntimeError: the loop is closed, or another thread polls it.
+            OSError: waiting is impossible.
             Exception: what a callback raised, after its iteration.
         """
         cdef AioContext *ctx
@@ -154,6 +155,9 @@ cdef class Driven(Registrations):
 
         Raises:
             RuntimeError: the loop is closed, or another thread polls it.
+            OSError: waiting is impossible.
+            ValueError: timeout is not a number (NaN).
+            TypeError: timeout is no number, or predicate is not callable.
             Exception: what a callback or the predicate raised.
         """
         cdef int64_t timeout_ns = wait_ns(timeout)

@@ -42,6 +42,7 @@ cdef class MainLoop(Driven):
     Raises:
         ValueError: there is no fdmon of that name.
         OSError: it is not to be had here, or there are no descriptors left.
+        TypeError: fdmon is neither a str nor None.
     """
 
     def __init__(self, fdmon=None):
@@ -141,7 +142,11 @@ cdef class MainLoop(Driven):
 
     @property
     def fdmon(self):
-        """The name of the kernel interface that waits."""
+        """The name of the kernel interface that waits.
+
+        Raises:
+            RuntimeError: the loop is closed.
+        """
         with cython.critical_section(self.guard):
             self.check_open()
             return self.fdmon_name()
@@ -152,7 +157,13 @@ cdef class MainLoop(Driven):
 
     @property
     def poll_max_ns(self):
-        """For how long to poll busily before a sleep; 0: not at all."""
+        """For how long to poll busily before a sleep; 0: not at all.
+
+        Raises, when it is set:
+            RuntimeError: the loop is closed.
+            ValueError: it is negative, or does not fit 64 bits.
+            TypeError: it is no integer.
+        """
         return self.busy_max_ns
 
     @poll_max_ns.setter
@@ -169,7 +180,11 @@ cdef class MainLoop(Driven):
         return self.closed
 
     def info(self):
-        """What there is in the loop, and what it has done, as a dict."""
+        """What there is in the loop, and what it has done, as a dict.
+
+        Raises:
+            RuntimeError: the loop is closed.
+        """
         cdef ContextStats stats
         cdef int dead, spares
         with cython.critical_section(self.guard):
@@ -241,6 +256,8 @@ cdef class MainLoop(Driven):
     cdef int check_closable(self) except -1:
         if self.has_thread:
             raise RuntimeError(f"{self!r} is run by an IOThread, which is to be stopped first")
+        if context_is_polled_elsewhere(self.ctx):
+            raise RuntimeError(f"{self!r} is polled by another thread")
         if context_is_polled(self.ctx):
             raise RuntimeError(f"{self!r} cannot be closed inside its own wait()")
         # The claim is for good: who is about to drive it finds it taken.
@@ -256,8 +273,6 @@ cdef class MainLoop(Driven):
         self.close()
 
 
-        if context_is_polled_elsewhere(self.ctx):
-            raise RuntimeError(f"{self!r} is polled by another thread")
 cdef MainLoop loop_of_context(AioContext *ctx):
     cdef MainLoop self = MainLoop.__new__(MainLoop)
     context_ref(ctx)

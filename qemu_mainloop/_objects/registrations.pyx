@@ -138,6 +138,7 @@ cdef class Registrations(LoopCore):
             RuntimeError: the loop is closed.
             ValueError: pid is not positive, or too large, or is watched already.
             ChildProcessError: it is not a child of this process.
+            OSError: there are no descriptors left, or no child processes on this system.
             TypeError: pid is no number, or callback is not callable.
         """
         cdef FdHandler watch
