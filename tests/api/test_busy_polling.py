@@ -87,9 +87,9 @@ def test_whatever_comes_ends_the_polling_of_an_iothread(what, pipe):
     came = threading.Semaphore(0)
 
     def callback():
-        came.release()
         if what == "registration":
             thread.loop.set_fd_handler(pipe[0])
+        came.release()                   # last: the next one may be registered at once
 
     def readable():
         os.read(pipe[0], 1)

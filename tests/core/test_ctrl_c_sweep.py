@@ -18,8 +18,8 @@ try:
 finally:
     sys.path.remove(str(HERE))
 
-# Fewer points than these mean that the way was not gone.
-FEWEST = 6
+# Fewer points than these mean that the way was not gone.  Where there is a GIL it is given back.
+FEWEST = 6 if getattr(sys, "_is_gil_enabled", lambda: True)() else 5
 
 
 @pytest.fixture(scope="session")
