@@ -77,6 +77,8 @@ cdef void quiet_found_nothing(QuietRing *q, int fd) noexcept nogil:
     if q.idle < q.patience or q.armed:
         return
     q.idle = 0
+    if q.ring.fd < 0:
+        return                           # not even that patience is for ever
     take_all(q)
     if q.pending > 0:
         return                           # one that was taken back is still on its way
