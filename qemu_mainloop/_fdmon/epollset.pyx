@@ -67,12 +67,14 @@ cdef int wait(EpollSet *e, int64_t timeout_ns, const SignalMask *mask, int max) 
     global has_pwait2
     cdef int n
     cdef PollFd self_
+    if timeout_ns == 0:
+        # No mask: what is held back comes when the caller lets it through, and the call that
+        # takes one may be missing.
+        return epoll_wait_ns(e.fd, e.events, max, 0, NULL)
     # Where a ring's end could be taken for a signal ppoll waits, which knows them apart.
-    if timeout_ns == 0 or (has_pwait2 and not quiet_closed_lately()):
+    if has_pwait2 and not quiet_closed_lately():
         n = epoll_wait_ns(e.fd, e.events, max, timeout_ns, mask)
         if n != -ENOSYS and n != -EPERM:
-            return n
-        if timeout_ns == 0:
             return n
         has_pwait2 = False
     self_.fd = e.fd

@@ -45,6 +45,31 @@ def test_no_epoll_pwait2(child, error):
           fdmons=["adaptive", "epoll"])
 
 
+def polls_memory_until_a_timer_is_due(f, fdmon, error):
+    import qemu_mainloop as q
+
+    f.arm("io_uring_setup", error)
+    f.arm("epoll_pwait2", error)
+    with q.MainLoop(fdmon=fdmon) as loop:
+        for _ in range(100):
+            loop.wait(True)                           # nothing is in the hot set any more
+        loop.poll_max_ns = 10_000_000
+        ran = []
+        timer = loop.timer_new(lambda: ran.append(1))
+        for n in range(1, 20):
+            timer.mod_ns(q.clock_get_ns() + 50_000)
+            while len(ran) < n:
+                assert loop.wait() == 0
+    return f.off()
+
+
+@pytest.mark.parametrize("error", [ENOSYS, EPERM])
+@pytest.mark.parametrize("fdmon", ["adaptive", "epoll"])
+def test_no_epoll_pwait2_and_busy_polling(child, fdmon, error):
+    """In the main thread: a look with a signal mask was made by the call that is missing."""
+    child(polls_memory_until_a_timer_is_due, fdmon=fdmon, error=error)
+
+
 def test_an_old_kernel(child):
     child(missing, calls=["io_uring_setup", "epoll_pwait2", "pidfd_open", "eventfd", "signalfd",
                           "membarrier"], error=ENOSYS)
