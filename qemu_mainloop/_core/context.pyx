@@ -10,7 +10,7 @@ from qemu_mainloop._core.child cimport (
 from qemu_mainloop._core.clock cimport CLOCKS
 from qemu_mainloop._core.fdmon cimport FDMon, fdmon_close, fdmon_open
 from qemu_mainloop._core.fdtable cimport (
-    FD_INTERNAL, FD_NOTIFIER, fd_table_apply, fd_table_init, fd_table_restart)
+    FD_INTERNAL, FD_NOTIFIER, fd_table_apply, fd_table_init, fd_table_restart, fd_table_verify)
 from qemu_mainloop._core.fork cimport fork_join, fork_leave
 from qemu_mainloop._core.hosting cimport (
     hosting_close, hosting_init, hosting_open, hosting_sleep)
@@ -185,6 +185,7 @@ cdef int context_restart(AioContext *ctx) noexcept nogil:
         ctx.wall_watch_fd = -1
     drop_notifier(ctx, old_notifier_fd)
     close_kernel_objects(ctx)
+    give_up_closed(ctx)
     rc = open_kernel_objects(ctx)
     if rc < 0:
         return rc
@@ -193,6 +194,12 @@ cdef int context_restart(AioContext *ctx) noexcept nogil:
     leaf_unlock(&ctx.lock)
     ctx.generation = ctx.wakeup.generation = fork_generation
     return hosting_reopen(ctx) if was_hosted else 0
+
+
+# Before kernel objects are made: they may get the number of a descriptor that was closed under
+# its handler, and an fdmon is not to watch itself by it.
+cdef void give_up_closed(AioContext *ctx) noexcept nogil:
+    fd_table_verify(&ctx.fds)
 
 
 cdef int hosting_reopen(AioContext *ctx) noexcept nogil:
@@ -213,7 +220,9 @@ cdef void drop_notifier(AioContext *ctx, int fd) noexcept nogil:
 cdef int context_set_fdmon(AioContext *ctx, const char *name) noexcept nogil:
     cdef FDMon fresh
     cdef FDMon old
-    cdef int rc = fdmon_open(&fresh, name)
+    cdef int rc
+    give_up_closed(ctx)
+    rc = fdmon_open(&fresh, name)
     if rc < 0:
         return rc
     if ctx.hosting.fd >= 0 or ctx.depth > 0 or not context_claim(ctx):
@@ -250,6 +259,8 @@ cdef int context_fileno(AioContext *ctx) noexcept nogil:
         return ctx.hosting.fd
     if not context_claim(ctx):
         return -EBUSY
+    give_up_closed(ctx)
+    fd_table_apply(&ctx.fds)                 # the fdmon is to have let go of them, too
     rc = hosting_open(&ctx.hosting)
     if rc >= 0:
         show_to_host(ctx)
