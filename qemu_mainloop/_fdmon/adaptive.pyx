@@ -21,7 +21,7 @@
 # What it costs: a look at each hot member in each wait, and up to `newcomers` idle ones in
 # the first `fresh_heat` waits after they came.
 
-from libc.errno cimport EAGAIN, ENOMEM
+from libc.errno cimport EAGAIN, EINTR, EINVAL, ENOMEM
 from libc.stdint cimport int64_t, uint32_t
 from libc.stdlib cimport calloc, free
 
@@ -52,6 +52,7 @@ cdef struct Adaptive:
     PollSet hot              # member 0 is the epoll descriptor; always there
     QuietRing quiet
     bint hosted
+    bint too_many            # poll(2) refused the hot set: nothing but what epoll refuses is in it
 
 
 cdef int adaptive_open(FDMon *mon) noexcept nogil:
@@ -118,7 +119,7 @@ cdef int adaptive_update(FDMon *mon, int fd, uint32_t tag, int now, int wanted) 
         if now:
             epollset_remove(&a.cold, fd)
         return 0
-    if now == 0 and a.hot.n <= newcomers and not a.hosted:
+    if now == 0 and a.hot.n <= newcomers and not a.hosted and not a.too_many:
         if heat_up(mon, fd, tag, wanted, fresh_heat) == 0:
             return 0
     return put_cold(mon, fd, tag, wanted, now != 0)
@@ -134,7 +135,7 @@ cdef int adaptive_detach(FDMon *mon, int fd) noexcept nogil:
 
 cdef void adaptive_warm(FDMon *mon, int fd, uint32_t tag, int events) noexcept nogil:
     cdef Adaptive *a = <Adaptive *> mon.state
-    if a.hosted or warm_heat == 0 or pollset_has(&a.hot, fd):
+    if a.hosted or a.too_many or warm_heat == 0 or pollset_has(&a.hot, fd):
         return
     # If the entry has outlived its number nothing can take it out: leave it be.
     if epollset_remove(&a.cold, fd) < 0:
@@ -220,6 +221,19 @@ cdef int report_hot(FDMon *mon, int found, FDReady *ready, int max) noexcept nog
     return reported
 
 
+# There are more than RLIMIT_NOFILE, which was lowered: epoll has no such limit.
+cdef int cool_all(Adaptive *a, FDMon *mon) noexcept nogil:
+    cdef int i
+    if a.too_many:
+        return -EINVAL
+    a.too_many = True
+    for i in range(1, a.hot.n):
+        if a.hot.members[i].heat < REFUSED_HEAT:
+            a.hot.members[i].heat = 0
+    atomic_store_int(&mon.restless, 1)
+    return -EINTR
+
+
 cdef int wait_hot(FDMon *mon, int64_t timeout_ns, const SignalMask *mask, FDReady *ready,
                   int max) noexcept nogil:
     # If nothing can have come to epoll it need not be asked.
@@ -228,7 +242,7 @@ cdef int wait_hot(FDMon *mon, int64_t timeout_ns, const SignalMask *mask, FDRead
     cdef int found = poll_wait(a.hot.fds + first, a.hot.n - first, timeout_ns, mask)
     cdef int n, room
     if found < 0:
-        return found
+        return cool_all(a, mon) if found == -EINVAL else found
     if first == 0 and a.hot.fds[0].revents == 0 and timeout_ns == 0 and not a.hosted:
         quiet_found_nothing(&a.quiet, a.cold.fd)
     if first == 1 or a.hot.fds[0].revents == 0:

@@ -1,6 +1,6 @@
 # An epoll descriptor and waiting with it; the facts are in epollset.pxd.
 
-from libc.errno cimport EBADF, EEXIST, ENOENT, ENOMEM, ENOSYS, EPERM
+from libc.errno cimport EBADF, EEXIST, EINVAL, ENOENT, ENOMEM, ENOSYS, EPERM
 from libc.stdint cimport uint64_t
 from libc.stdlib cimport free, realloc
 
@@ -80,6 +80,8 @@ cdef int wait(EpollSet *e, int64_t timeout_ns, const SignalMask *mask, int max) 
     self_.fd = e.fd
     self_.events = POLLIN
     n = poll_wait(&self_, 1, timeout_ns, mask)
+    if n == -EINVAL and has_pwait2:
+        return epoll_wait_ns(e.fd, e.events, max, timeout_ns, mask)      # RLIMIT_NOFILE is 0
     return epoll_wait_ns(e.fd, e.events, max, 0, NULL) if n > 0 else n
 
 
