@@ -38,7 +38,7 @@
 
 from libc.stdint cimport int64_t, uint32_t, uintptr_t
 
-from qemu_mainloop._sys.atomic cimport atomic_load_acquire_u32
+from qemu_mainloop._sys.atomic cimport atomic_load_acquire_ptr, atomic_load_acquire_u32
 from qemu_mainloop._sys.thread cimport SignalMask, thread_self
 
 
@@ -85,6 +85,8 @@ cdef void fdmon_close(FDMon *mon) noexcept nogil
 
 
 cdef inline bint fdmon_is_quiet(FDMon *mon) noexcept nogil:
-    # The polling thread's.  Pairs with the kernel's release of the word.
-    return (mon.bell != NULL and mon.bell_thread == thread_self()
-            and atomic_load_acquire_u32(mon.bell) == mon.bell_quiet)
+    # The polling thread's.  Asked for once: a thread that found nobody polling, a moment ago,
+    # may be about to take it away.  Pairs with the kernel's release of the word.
+    cdef const uint32_t *bell = <const uint32_t *> atomic_load_acquire_ptr(<void *> &mon.bell)
+    return (bell != NULL and mon.bell_thread == thread_self()
+            and atomic_load_acquire_u32(bell) == mon.bell_quiet)

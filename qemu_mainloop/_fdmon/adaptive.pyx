@@ -34,7 +34,7 @@ from qemu_mainloop._fdmon.pollset cimport (
 from qemu_mainloop._fdmon.quiet cimport (
     QuietRing, quiet_close, quiet_disarm, quiet_found_nothing, quiet_found_something,
     quiet_holds, quiet_init)
-from qemu_mainloop._sys.atomic cimport atomic_store_int
+from qemu_mainloop._sys.atomic cimport atomic_store_int, atomic_store_ptr
 from qemu_mainloop._sys.posix cimport POLLIN, poll_wait
 from qemu_mainloop._sys.thread cimport SignalMask
 
@@ -93,7 +93,8 @@ cdef int heat_up(FDMon *mon, int fd, uint32_t tag, int wanted, int heat) noexcep
     if pollset_put(&a.hot, fd, tag, wanted) < 0:
         return -ENOMEM
     a.hot.members[a.hot.place[fd] - 1].heat = heat
-    mon.bell = NULL                      # the ring says nothing about the hot ones
+    # The ring says nothing about the hot ones.  Pairs with the load in fdmon_is_quiet.
+    atomic_store_ptr(<void *> &mon.bell, NULL)
     return 0
 
 
