@@ -11,10 +11,10 @@
  *                                   W3 held := 1 by exchange; it was 0: have it
  *                                   W4 sleep while held is 1
  *
- * H1 and H2 are not ordered by the holder's processor, W2 orders them from afar: the
- * fence comes either before H2, which then sees W1, or after H1, which W3 then sees.  So no
- * waiter sleeps beside a free lock.  Where membarrier is not to be had H1 is an
- * exchange, a full fence of the holder's own.
+ * H1 and H2 are not ordered by the holder's processor (the compiler keeps them in this order),
+ * W2 orders them from afar: the fence comes either before H2, which then sees W1, or after
+ * H1, which W3 then sees.  So no waiter sleeps beside a free lock.  Where membarrier is not to
+ * be had H1 is an exchange, a full fence of the holder's own.
  */
 #ifndef QEMU_MAINLOOP_SYS_LEAFLOCK_H
 #define QEMU_MAINLOOP_SYS_LEAFLOCK_H
@@ -109,6 +109,8 @@ static inline void leaf_unlock(LeafLock *l)
 
     if (known > 0) {
         __atomic_store_n(&l->held, 0, __ATOMIC_RELEASE);
+        /* A release lets a later load pass before it: no instruction, but not here. */
+        __atomic_signal_fence(__ATOMIC_SEQ_CST);
     } else {
         __atomic_exchange_n(&l->held, 0, __ATOMIC_SEQ_CST);
         if (known == 0) {
