@@ -7,12 +7,11 @@ from qemu_mainloop._core.fdtable cimport FdCallback, FdHandler, FdTable, GateCal
 cdef void fd_table_destroy(FdTable *t) noexcept nogil
 
 # Sets or, with both callbacks NULL, removes what kind has for fd.  apply: also tell
-# the kernel now.  0; -EBADF; -EBUSY: another kind has it; -ENOMEM.  Any thread.
+# the kernel now.  0; -EBADF; -EBUSY: another kind has it; -EEXIST: it is a wait object
+# already, unless its descriptor was closed; -ENOMEM.  Any thread.
 cdef int fd_table_set(FdTable *t, int fd, int kind, FdCallback io_read, FdCallback io_write,
                       GateCallback can_read, void *opaque, FdCallback release,
                       bint apply) noexcept nogil
-# A live one; one whose descriptor was closed counts as none.
-cdef bint fd_table_has(FdTable *t, int fd, int kind) noexcept nogil
 
 # The polling thread's, in this order in an iteration:
 # Asks the can_read callbacks; false: one came that was not asked, do not block.

@@ -1,6 +1,6 @@
 # fd handlers: registering, asking, dispatching.
 
-from libc.errno cimport EBADF, EBUSY, ENOMEM
+from libc.errno cimport EBADF, EBUSY, EEXIST, ENOMEM
 from libc.stdint cimport int16_t, uint8_t, uint64_t
 from libc.stdlib cimport calloc, free
 
@@ -139,6 +139,8 @@ cdef int add(FdTable *t, int fd, FdHandler *h) noexcept nogil:
     if (slot.handler != NULL and not slot.is_dead and slot.handler.kind != h.kind
             and h.kind < FD_INTERNAL):
         return -EBUSY
+    if h.kind == FD_WAIT_OBJECT and slot.handler != NULL and not slot.is_dead:
+        return -EEXIST                   # other kinds replace
     if slot.handler != NULL:
         # The context's own descriptors come from the kernel: who registered the
         # number before has closed it without a word.
@@ -202,15 +204,6 @@ cdef int fd_table_set(FdTable *t, int fd, int kind, FdCallback io_read, FdCallba
         wakeup_notify_others(t.wakeup)
     free_retired(gone)
     return rc
-
-
-cdef bint fd_table_has(FdTable *t, int fd, int kind) noexcept nogil:
-    cdef bint found
-    leaf_lock(t.lock)
-    found = (0 <= fd < t.size and t.slots[fd].handler != NULL and not t.slots[fd].is_dead
-             and t.slots[fd].handler.kind == kind)
-    leaf_unlock(t.lock)
-    return found
 
 
 # ---- asking whether to read

@@ -1,11 +1,11 @@
 # Wait objects on POSIX.
 
-from libc.errno cimport EBADF, EEXIST, EINVAL
+from libc.errno cimport EBADF, EINVAL
 from libc.limits cimport INT_MAX
 from libc.stdint cimport uintptr_t
 
 from qemu_mainloop._core.fdtable cimport FD_WAIT_OBJECT
-from qemu_mainloop._core.iohandler cimport fd_table_has, fd_table_set
+from qemu_mainloop._core.iohandler cimport fd_table_set
 
 
 cdef inline int descriptor(void *handle) noexcept nogil:
@@ -20,8 +20,6 @@ cdef int wait_object_add(FdTable *t, void *handle, WaitCallback func, void *opaq
         return -EINVAL
     if fd < 0:
         return -EBADF
-    if fd_table_has(t, fd, FD_WAIT_OBJECT):
-        return -EEXIST
     return fd_table_set(t, fd, FD_WAIT_OBJECT, func, NULL, NULL, opaque, release, False)
 
 
