@@ -19,7 +19,8 @@ from qemu_mainloop._sys.clock cimport clock_monotonic_ns
 from qemu_mainloop._sys.fdsource cimport wall_clock_watch_arm, wall_clock_watch_open
 from qemu_mainloop._sys.posix cimport close
 from qemu_mainloop._sys.thread cimport (
-    signal_mask_block_all, signal_mask_interrupt, signal_mask_restore, thread_wake_in_time)
+    signal_mask_block_all, signal_mask_interrupt, signal_mask_is_waited_for, signal_mask_restore,
+    thread_wake_in_time)
 
 cdef enum:
     # The wall clock is looked at so often when there is no way to be told of a change.
@@ -27,6 +28,8 @@ cdef enum:
     # Busy polling: looks at memory for each look at the kernel, and where it begins.
     LOOKS_PER_CALL = 64
     FIRST_SPIN_NS = 4000
+    # How long a caller's signals may be held back by it.
+    HOLD_BACK_NS = 20000000
     # Looking first: as often in a row, so that other threads get the runtime's lock; and no
     # more sleeps without it than this after it was in vain.
     LOOKS_IN_A_ROW = 16
@@ -220,12 +223,15 @@ cdef inline int64_t memory_timeout_ns(AioContext *ctx) noexcept nogil:
     return -1 if bh_queue_is_empty(&ctx.bhs) else bh_timeout_ns(&ctx.bhs)
 
 
-# The number of reports.  it.work_came: something is to be done at once.
-cdef int spin(AioContext *ctx, Iteration *it, int64_t end_ns) noexcept nogil:
+# The number of reports, or -EINTR: a signal that `mask` lets through is held back.
+# it.work_came: something is to be done at once.
+cdef int spin(AioContext *ctx, Iteration *it, int64_t begin_ns, int64_t end_ns,
+              const SignalMask *mask) noexcept nogil:
     # Awake meanwhile: nobody needs to write the notifier.
     cdef int _i
     cdef int n
-    cdef int64_t ns
+    cdef int64_t ns, now_ns
+    cdef int64_t asked_ns = begin_ns
     cdef int64_t known_ns = memory_timeout_ns(ctx)
     wakeup_end_sleep(&ctx.wakeup)
     while True:
@@ -236,8 +242,13 @@ cdef int spin(AioContext *ctx, Iteration *it, int64_t end_ns) noexcept nogil:
                 return 0
             cpu_relax()
         n = kernel_wait(ctx, 0, NULL)
-        if n != 0 or clock_monotonic_ns() >= end_ns:
+        now_ns = clock_monotonic_ns()
+        if n != 0 or now_ns >= end_ns:
             return n
+        if mask != NULL and now_ns - asked_ns >= HOLD_BACK_NS:
+            asked_ns = now_ns
+            if signal_mask_is_waited_for(mask):
+                return -EINTR
 
 
 cdef int busy_wait(AioContext *ctx, Iteration *it, int64_t timeout_ns,
@@ -247,7 +258,8 @@ cdef int busy_wait(AioContext *ctx, Iteration *it, int64_t timeout_ns,
     cdef int64_t memory_ns
     cdef int n = 0
     if spin_ns > 0:
-        n = spin(ctx, it, begin_ns + spin_ns if spin_ns < NEVER_NS - begin_ns else NEVER_NS)
+        n = spin(ctx, it, begin_ns,
+                 begin_ns + spin_ns if spin_ns < NEVER_NS - begin_ns else NEVER_NS, mask)
         if it.work_came:
             return kernel_wait(ctx, 0, NULL)     # so that descriptors have their turn
     wakeup_prepare_sleep(&ctx.wakeup)

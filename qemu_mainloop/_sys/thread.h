@@ -137,6 +137,23 @@ static inline void signal_mask_restore(const SignalMask *mask)
     pthread_sigmask(SIG_SETMASK, mask, NULL);
 }
 
+/* A signal is held back that the mask lets through. */
+static inline int signal_mask_is_waited_for(const SignalMask *mask)
+{
+    sigset_t pending;
+    int signo;
+
+    if (sigpending(&pending) < 0) {
+        return 0;
+    }
+    for (signo = 1; signo < NSIG; signo++) {
+        if (sigismember(&pending, signo) == 1 && sigismember(mask, signo) == 0) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
 /* Starts fn(arg) with all signals blocked; 0 or negative errno. */
 static inline int thread_start(Thread *t, void *(*fn)(void *), void *arg)
 {

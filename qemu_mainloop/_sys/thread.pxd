@@ -36,6 +36,8 @@ cdef extern from "qemu_mainloop/_sys/thread.h" nogil:
     # Windows, which has no masks: this event ends a wait that has the mask.
     void signal_mask_interrupt(SignalMask *mask, void *event)
     void signal_mask_restore(const SignalMask *mask)
+    # A signal is held back that the mask lets through.
+    bint signal_mask_is_waited_for(const SignalMask *mask)
 
     bint process_has_threads()
     int process_at_fork(void (*prepare)() noexcept nogil, void (*parent)() noexcept nogil,

@@ -96,6 +96,11 @@ static inline void signal_mask_restore(const SignalMask *mask)
     (void)mask;
 }
 
+static inline int signal_mask_is_waited_for(const SignalMask *mask)
+{
+    return mask->interrupt && WaitForSingleObject(mask->interrupt, 0) == WAIT_OBJECT_0;
+}
+
 typedef struct ThreadStart {
     void *(*fn)(void *);
     void *arg;
