@@ -248,22 +248,21 @@ cdef const char *context_fdmon_name(AioContext *ctx) noexcept nogil:
 
 
 cdef int context_fileno(AioContext *ctx) noexcept nogil:
-    cdef int rc
-    if ctx.generation != fork_generation:
-        rc = context_restart(ctx)
-        if rc < 0:
-            return rc
-        if ctx.hosting.fd >= 0:
-            show_to_host(ctx)
-    if ctx.hosting.fd >= 0:
+    cdef int rc = 0
+    if ctx.generation == fork_generation and ctx.hosting.fd >= 0:
         return ctx.hosting.fd
+    # What an iteration does first in a forked child is for one thread to do.
     if not context_claim(ctx):
         return -EBUSY
-    give_up_closed(ctx)
-    fd_table_apply(&ctx.fds)                 # the fdmon is to have let go of them, too
-    rc = hosting_open(&ctx.hosting)
+    if ctx.generation != fork_generation:
+        rc = context_restart(ctx)
+    if rc >= 0 and ctx.hosting.fd < 0:
+        give_up_closed(ctx)
+        fd_table_apply(&ctx.fds)             # the fdmon is to have let go of them, too
+        rc = hosting_open(&ctx.hosting)
     if rc >= 0:
         show_to_host(ctx)
+        rc = ctx.hosting.fd
     if ctx.depth == 0:
         atomic_store_release_size(&ctx.wakeup.poller, 0)
     return rc
