@@ -44,8 +44,6 @@ cdef struct Driver:
     # What the caller knew of ctx.events when it last looked whether to go on; 0: it does
     # not iterate again and again.  Kept by iterations.  One does not sleep if it is behind.
     uintptr_t seen_events
-    # It iterates again at once: the claim outlasts the iterations, until iteration_give_up().
-    bint keeps_claim
 
 # Before a sleep: how long to look at memory first.
 cdef struct BusyPolling:
@@ -97,6 +95,7 @@ cdef struct AioContext "AioContext":
     uintptr_t eventful_in        # the thread that knows of them all, as last_poller
     uintptr_t foreign_waiter     # the thread that waits elsewhere for this loop; 0: none
     int depth                    # iterations of this context on the stack
+    int keepers                  # of the claim there, between their iterations too: iteration_keep
     uint64_t pass_               # the number of the last iteration begun
     const char *named_fdmon      # NULL: the best there is
     int wall_watch_fd            # readable when the wall clock was set; -1: none
@@ -130,6 +129,16 @@ cdef inline bint context_claim(AioContext *ctx) noexcept nogil:
     if atomic_load_acquire_size(&ctx.wakeup.poller) == thread_self():
         return True
     return atomic_cas_seq_size(&ctx.wakeup.poller, 0, thread_self())
+
+
+# By who claimed: an outer iteration may go on, or somebody keep the claim.
+cdef inline bint context_is_held(const AioContext *ctx) noexcept nogil:
+    return ctx.depth != 0 or ctx.keepers != 0
+
+
+cdef inline void context_unclaim(AioContext *ctx) noexcept nogil:
+    if not context_is_held(ctx):
+        atomic_store_release_size(&ctx.wakeup.poller, 0)
 
 
 cdef int context_set_fdmon(AioContext *ctx, const char *name) noexcept nogil
@@ -190,8 +199,7 @@ cdef inline bint context_is_quiet(AioContext *ctx) noexcept nogil:
     if not context_claim(ctx):
         return False
     quiet = fdmon_is_quiet(&ctx.fds.mon)
-    if ctx.depth == 0:
-        atomic_store_release_size(&ctx.wakeup.poller, 0)
+    context_unclaim(ctx)
     return quiet
 
 

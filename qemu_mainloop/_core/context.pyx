@@ -160,7 +160,7 @@ cdef void fork_child(void *owner) noexcept nogil:
     cdef AioContext *ctx = <AioContext *> owner
     if ctx.wakeup.poller != thread_self():
         ctx.wakeup.poller = 0
-        ctx.depth = 0
+        ctx.depth = ctx.keepers = 0
         ctx.polling.walks = 0
     ctx.wakeup.notify_me = 0
     leaf_repair(&ctx.lock)
@@ -236,7 +236,7 @@ cdef int context_set_fdmon(AioContext *ctx, const char *name) noexcept nogil:
         ctx.named_fdmon = NULL
     fd_table_restart(&ctx.fds)
     leaf_unlock(&ctx.lock)
-    atomic_store_release_size(&ctx.wakeup.poller, 0)
+    context_unclaim(ctx)
     fdmon_close(&old)
     return 0
 
@@ -263,8 +263,7 @@ cdef int context_fileno(AioContext *ctx) noexcept nogil:
     if rc >= 0:
         show_to_host(ctx)
         rc = ctx.hosting.fd
-    if ctx.depth == 0:
-        atomic_store_release_size(&ctx.wakeup.poller, 0)
+    context_unclaim(ctx)
     return rc
 
 

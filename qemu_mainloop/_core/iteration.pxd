@@ -21,7 +21,9 @@ cdef uintptr_t iteration_thread_number() noexcept nogil
 # 0; -EBUSY: another thread polls it; else why waiting is impossible.
 cdef int iteration_run(AioContext *ctx, int64_t timeout_ns, Driver *driver,
                        Outcome *out) noexcept nogil
-# The end of a driver's that keeps the claim.
+# For who iterates again and again: the calling thread's claim outlasts the iterations, other
+# calls' between them included, until iteration_give_up().  False: another thread polls it.
+cdef bint iteration_keep(AioContext *ctx) noexcept nogil
 cdef void iteration_give_up(AioContext *ctx) noexcept nogil
 # The bottom-half phase and the timer phase alone, for a loop around ours.  1: one that
 # was not idle ran; 0; -EBUSY.

@@ -6,7 +6,8 @@ from libc.stdint cimport uintptr_t
 from qemu_mainloop._core.bh cimport (
     bh_queue_goes_on, bh_queue_is_empty, bh_run, bh_timeout_ns)
 from qemu_mainloop._core.clock cimport CLOCKS, HOST, NEVER_NS, REALTIME, VIRTUAL
-from qemu_mainloop._core.context cimport EVENTS_UNSEEN, context_claim, context_restart
+from qemu_mainloop._core.context cimport (
+    EVENTS_UNSEEN, context_claim, context_is_held, context_restart, context_unclaim)
 from qemu_mainloop._core.dispatch cimport (
     dispatch_begin, dispatch_end, dispatch_forked)
 from qemu_mainloop._core.fdmon cimport fdmon_is_quiet
@@ -26,7 +27,7 @@ from qemu_mainloop._core.wakeup cimport (
     wakeup_accept, wakeup_end_sleep, wakeup_is_notified, wakeup_prepare_sleep)
 from qemu_mainloop._sys.atomic cimport (
     atomic_add_seq_int, atomic_load_acquire_ptr, atomic_load_i64, atomic_load_int,
-    atomic_load_size, atomic_store_i64, atomic_store_release_size)
+    atomic_store_i64, atomic_store_release_size)
 from qemu_mainloop._sys.leaflock cimport leaf_lock, leaf_unlock
 from qemu_mainloop._sys.notifier cimport notifier_set
 from qemu_mainloop._sys.thread cimport thread_self
@@ -81,8 +82,7 @@ cdef inline int enter(AioContext *ctx, Iteration *it) noexcept nogil:
     if ctx.generation != fork_generation:
         rc = context_restart(ctx)
         if rc < 0:
-            if ctx.depth == 0:
-                atomic_store_release_size(&ctx.wakeup.poller, 0)
+            context_unclaim(ctx)
             return rc
     ctx.depth += 1
     ctx.pass_ += 1
@@ -139,19 +139,25 @@ cdef inline void leave(AioContext *ctx, Iteration *it) noexcept nogil:
             hosting_sleep(&ctx.hosting)
         if ctx.foreign_waiter:
             announce_foreign_wait(ctx, it)
-        if it.driver == NULL or not it.driver.keeps_claim:
-            atomic_store_release_size(&ctx.wakeup.poller, 0)
+        context_unclaim(ctx)
     if it.took_lock:
         lock_release(ctx.iothread_lock)
     end(it)
 
 
+cdef bint iteration_keep(AioContext *ctx) noexcept nogil:
+    if not context_claim(ctx):
+        return False
+    ctx.keepers += 1
+    return True
+
+
 cdef void iteration_give_up(AioContext *ctx) noexcept nogil:
-    # Another's, or an outer iteration's: its code between two of ours may have given it up.
-    if ctx.depth == 0 and atomic_load_size(&ctx.wakeup.poller) == thread_self():
+    ctx.keepers -= 1
+    if not context_is_held(ctx):
         if atomic_load_acquire_ptr(&ctx.fds.retired) != NULL:
             fd_table_sweep(&ctx.fds)
-        atomic_store_release_size(&ctx.wakeup.poller, 0)
+        context_unclaim(ctx)
 
 
 # What phases 1 to 6 would look at is as it was: they would find nothing, and ask the kernel

@@ -189,7 +189,6 @@ cdef void frame_push(Frame *frame) noexcept:
     frame.driver.longest_sleep_ns = -1
     frame.driver.trust_ns = frame.driver.asked_ns = 0
     frame.driver.seen_events = 0
-    frame.driver.keeps_claim = False
     dispatch_begin(&frame.driver.d, 1)
     if frame.driver.looks_for_signals and process_has_threads():
         frame.driver.longest_sleep_ns = SIGNAL_LOOK_NS

@@ -8,7 +8,8 @@ from qemu_mainloop._core.context cimport (
     EVENTS_UNSEEN, AioContext, Driver, context_events, context_ref, context_unref,
     context_wakeup)
 from qemu_mainloop._core.dispatch cimport dispatch_attach, dispatch_end
-from qemu_mainloop._core.iteration cimport Outcome, iteration_give_up, iteration_run
+from qemu_mainloop._core.iteration cimport (
+    Outcome, iteration_give_up, iteration_keep, iteration_run)
 from qemu_mainloop._core.wakeup cimport wakeup_notify
 from qemu_mainloop._objects.callback cimport (
     NO_GIL, Frame, check, check_callable, frame_pop, frame_push, look_for_signals, wait_ns)
@@ -116,18 +117,18 @@ cdef class Driven(Registrations):
         """
         cdef AioContext *ctx
         cdef Frame frame
-        cdef int rc = 0
+        cdef int rc = -EBUSY
         # Between iterations the GIL stays as it is, held or not: it is taken when a Python
         # callback is due, and let go before a sleep.
         ctx = self.pin()
         frame_push(&frame)
         frame.driver.trust_ns = TRUST_NS
-        frame.driver.keeps_claim = True
         frame.driver.seen_events = context_events(ctx)
         if atomic_load_seq_int(&self.stopping):
             frame.driver.seen_events = EVENTS_UNSEEN         # the first one does not sleep
-        iterate_until_stopped(ctx, &frame, &self.stopping, &rc)
-        iteration_give_up(ctx)
+        if iteration_keep(ctx):
+            iterate_until_stopped(ctx, &frame, &self.stopping, &rc)
+            iteration_give_up(ctx)
         dispatch_end(&frame.driver.d)
         context_unref(ctx)
         # Also when an exception ends it: the stop of its last iteration was for this run.

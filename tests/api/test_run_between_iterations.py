@@ -1,7 +1,7 @@
 """run() keeps the loop to itself between its iterations, also while it handles a signal there."""
 
+import ctypes
 import functools
-import os
 import signal
 import threading
 
@@ -20,8 +20,8 @@ def between(loop):
 
     def arrange(function):
         signal.signal(signal.SIGUSR1, lambda *_: function())
-        # A callable in C, after which the interpreter does not look for signals.
-        loop.bh_new(functools.partial(os.kill, os.getpid(), signal.SIGUSR1)).schedule()
+        # A callable in C that does not look for signals, nor does the interpreter after it.
+        loop.bh_new(functools.partial(ctypes.CDLL(None)["raise"], signal.SIGUSR1)).schedule()
 
     yield arrange
     signal.signal(signal.SIGUSR1, old)
@@ -74,8 +74,9 @@ def test_another_thread_finds_it_taken_there_and_free_afterwards(loop, between):
 
 
 @pytest.mark.parametrize("how", ["wait", "run", "fileno"])
-def test_what_gives_it_up_there_takes_nothing_from_the_run(loop, between, how):
+def test_what_claims_it_there_takes_nothing_from_the_run(loop, between, how):
     calls = []
+    others = []
 
     def use():
         if how == "run":
@@ -85,11 +86,13 @@ def test_what_gives_it_up_there_takes_nothing_from_the_run(loop, between, how):
             loop.wait(True)
         if how == "fileno":
             loop.fileno()
+        others.append(another_threads(lambda: loop.wait(True)))
         loop.bh_new(lambda: (calls.append(1), loop.stop())).schedule()
 
     between(use)
     loop.run()
     assert calls == [1]
+    assert isinstance(others[0], RuntimeError)
     assert another_threads(lambda: loop.wait(True)) == 0
 
 

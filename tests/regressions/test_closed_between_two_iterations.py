@@ -1,6 +1,9 @@
 """run() of a busy loop looks for signals between its iterations, where the loop could be closed:
-the next iteration drove memory that was free.  Now it cannot be closed there."""
+the next iteration drove memory that was free.  Now it cannot be closed there, nor after a call
+there that claimed the loop for itself and gave run()'s claim up with its own."""
 
+import ctypes
+import functools
 import itertools
 import signal
 
@@ -37,3 +40,33 @@ def test_a_signal_handler_cannot_close_a_loop_that_never_sleeps():
     loop.close()
     with pytest.raises(RuntimeError, match="is closed"):
         loop.run()
+
+
+@pytest.mark.posix_only(reason="there is no SIGUSR1")
+@pytest.mark.parametrize("how", ["wait", "run", "fileno"])
+def test_nor_after_a_call_there_that_claimed_it(how):
+    loop = q.MainLoop()
+    refused = []
+
+    def close(*_args):
+        if how == "wait":
+            loop.wait(True)
+        elif how == "run":
+            loop.stop()
+            loop.run()
+        else:
+            loop.fileno()
+        loop.stop()
+        with pytest.raises(RuntimeError, match=r"own wait"):
+            loop.close()
+        refused.append(1)
+
+    before = signal.signal(signal.SIGUSR1, close)
+    # A callable in C that does not look for signals: run() does, after the iteration.
+    loop.bh_new(functools.partial(ctypes.CDLL(None)["raise"], signal.SIGUSR1)).schedule()
+    try:
+        loop.run()
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert refused == [1]
+    loop.close()
