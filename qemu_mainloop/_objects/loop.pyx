@@ -18,7 +18,7 @@ from qemu_mainloop._objects.callback cimport check, drop, gil_counters, integer
 from qemu_mainloop._objects.driving cimport Driven
 from qemu_mainloop._objects.fd_handler cimport FdHandler
 from qemu_mainloop._objects.iothread_lock cimport IothreadLock
-from qemu_mainloop._objects.timer cimport spare_timers_drop
+from qemu_mainloop._objects.timer cimport Timer, spare_timers_drop
 from qemu_mainloop._sys.atomic cimport atomic_load_i64
 from qemu_mainloop._sys.errno cimport ENOTSUP
 
@@ -235,6 +235,12 @@ cdef class MainLoop(Driven):
             spare_timers_drop(self)
             if self.is_main:
                 self.forget()
+            # Also of a context that goes with its loop: an IOThread may have it still, and
+            # clock_step() runs the timers of any there is.
+            for item in self.bottom_halves:
+                (<BottomHalf> item).link().kept = False
+            for item in self.timers:
+                (<Timer> item).link().kept = False
             for item in self.handlers.values():
                 (<FdHandler> item).cell.kept = False
             for item in self.watches:

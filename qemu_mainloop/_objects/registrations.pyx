@@ -284,7 +284,5 @@ cdef class Registrations(LoopCore):
             polling_unset(self.ctx, item[2])
         for bh in self.bottom_halves:
             bh_cancel(bh.bh)
-            bh.link().kept = False
         for timer in self.timers:
             timer_disarm(timer.ts)
-            timer.link().kept = False
