@@ -40,7 +40,8 @@ cdef AioContext *qemu_get_current_aio_context() noexcept nogil
 
 # One iteration, as main_loop_wait().  1: something other than a notification or
 # an idle bottom half ran; 0: nothing did.
-# Errors: -EBUSY: another thread polls it; others when waiting is impossible.
+# Errors: -EBUSY: another thread polls it; -ELOOP: 1000 are nested in this one already; others
+# when waiting is impossible.
 cdef int aio_poll(AioContext *ctx, bint blocking) noexcept nogil
 # Context: any thread, signal handlers; wait-free.
 cdef void aio_notify(AioContext *ctx) noexcept nogil

@@ -75,7 +75,8 @@ cdef int main_loop_init() noexcept nogil
 # every callback; a caller that does not hold it has it taken for the call.  A
 # thread that has the GIL lets it go while waiting and while C callbacks run.
 # Context: one thread at a time, nested calls from callbacks included.
-# Errors: -EBUSY: another thread is inside; others when waiting is impossible.
+# Errors: -EBUSY: another thread is inside; -ELOOP: 1000 are nested in this one already; others
+# when waiting is impossible.
 cdef int main_loop_wait(int nonblocking) noexcept nogil
 
 # Makes the current or the next blocking wait return, once.

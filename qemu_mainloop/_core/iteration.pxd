@@ -18,7 +18,7 @@ cdef uintptr_t iteration_thread_number() noexcept nogil
 
 # One iteration.  timeout_ns: 0 does not block, < 0 is without end.  driver: NULL, or
 # the caller's.
-# 0; -EBUSY: another thread polls it; else why waiting is impossible.
+# 0; -EBUSY: another thread polls it; -ELOOP: nested too deeply; else why waiting is impossible.
 cdef int iteration_run(AioContext *ctx, int64_t timeout_ns, Driver *driver,
                        Outcome *out) noexcept nogil
 # For who iterates again and again: the calling thread's claim outlasts the iterations, other

@@ -1,6 +1,6 @@
 # One iteration over a context; the phases are docs/iteration.md's.
 
-from libc.errno cimport EBUSY, EINTR
+from libc.errno cimport EBUSY, EINTR, ELOOP
 from libc.stdint cimport uintptr_t
 
 from qemu_mainloop._core.bh cimport (
@@ -32,6 +32,11 @@ from qemu_mainloop._sys.leaflock cimport leaf_lock, leaf_unlock
 from qemu_mainloop._sys.notifier cimport notifier_set
 from qemu_mainloop._sys.thread cimport thread_self
 from qemu_mainloop._sys.threadlocal cimport ThreadOwn, thread_own
+
+cdef enum:
+    # Iterations inside one another in a thread.  A callable written in C that iterates, such as
+    # a loop's own wait(), meets no other limit than the end of the stack.
+    MOST_NESTED = 1000
 
 cdef int numbers = 0
 
@@ -77,6 +82,8 @@ cdef inline bint driver_counts(Iteration *it) noexcept nogil:
 cdef inline int enter(AioContext *ctx, Iteration *it) noexcept nogil:
     cdef ThreadOwn *own = thread_own()
     cdef int rc
+    if own.depth >= MOST_NESTED:
+        return -ELOOP
     if not context_claim(ctx):
         return -EBUSY
     if ctx.generation != fork_generation:
@@ -85,6 +92,7 @@ cdef inline int enter(AioContext *ctx, Iteration *it) noexcept nogil:
             context_unclaim(ctx)
             return rc
     ctx.depth += 1
+    own.depth += 1
     ctx.pass_ += 1
     atomic_store_i64(&ctx.counters.iterations, ctx.counters.iterations + 1)
     it.pass_ = ctx.pass_
@@ -119,6 +127,7 @@ cdef void announce_foreign_wait(AioContext *ctx, Iteration *it) noexcept nogil:
 
 cdef inline void leave(AioContext *ctx, Iteration *it) noexcept nogil:
     it.own_thread.current = it.outer
+    it.own_thread.depth -= 1
     ctx.depth -= 1
     # Whoever iterates again and again looks at something of its own in between (the flag
     # of stop(), a predicate).  What it waits for may have come to another thread's

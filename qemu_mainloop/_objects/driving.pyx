@@ -1,7 +1,7 @@
 # Driving a loop: a base of MainLoop.
 
 cimport cython
-from libc.errno cimport EBUSY
+from libc.errno cimport EBUSY, ELOOP
 from libc.stdint cimport int64_t, uintptr_t
 
 from qemu_mainloop._core.context cimport (
@@ -87,6 +87,8 @@ cdef class Driven(Registrations):
         if rc == -EBUSY:
             self.check_open()            # close() keeps the claim
             raise RuntimeError(f"{self!r} is polled by another thread")
+        if rc == -ELOOP:
+            raise RecursionError(f"{self!r} is waited for in too many callbacks at once")
         check(rc, "waiting")
         return 0
 
@@ -98,6 +100,7 @@ cdef class Driven(Registrations):
 
         Raises:
             RuntimeError: the loop is closed, or another thread polls it.
+            RecursionError: 1000 iterations of this thread are in progress already.
             OSError: waiting is impossible.
             Exception: the first one that a callback raised; KeyboardInterrupt and
                 SystemExit win over others, and the rest goes to sys.unraisablehook.

@@ -11,6 +11,7 @@ typedef struct ThreadOwn {
     void *current;              /* the context that it is in an iteration of */
     uintptr_t number;           /* 0: it has none yet */
     int wakes_in_time;          /* it has been asked for */
+    int depth;                  /* iterations on its stack, of whatever context */
 } ThreadOwn;
 
 #if defined(_MSC_VER)

@@ -8,5 +8,6 @@ cdef extern from "qemu_mainloop/_sys/threadlocal.h" nogil:
         void *current
         uintptr_t number
         bint wakes_in_time
+        int depth
 
     ThreadOwn *thread_own()
