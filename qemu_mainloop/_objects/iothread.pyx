@@ -12,8 +12,9 @@ from qemu_mainloop._objects.callback cimport check
 from qemu_mainloop._objects.loop cimport MainLoop, loop_of_context
 from qemu_mainloop._sys.errno cimport EDEADLK
 
-# A running thread is kept, as threading keeps its own, until stop() or the end.
-running = set()
+# A running thread is kept, as threading keeps its own, until stop() or the end.  By its address:
+# what a subclass takes for equal is another thread all the same.
+running = {}
 
 
 cdef class IOThread:
@@ -50,7 +51,7 @@ cdef class IOThread:
             self.generation = fork_generation
             self.its_loop = loop_of_context(iothread_context(self.thread))
             self.its_loop.has_thread = True
-        running.add(self)
+        running[<size_t> <void *> self] = self
 
     def __dealloc__(self):
         # Stopped, or never started, or the child of a fork: nothing runs.
@@ -90,7 +91,7 @@ cdef class IOThread:
             raise RuntimeError(f"{self!r} cannot be stopped from its own thread")
         self.stopped = True
         self.its_loop.has_thread = False
-        running.discard(self)
+        running.pop(<size_t> <void *> self, None)
 
     def __enter__(self):
         return self
