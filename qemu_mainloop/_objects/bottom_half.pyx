@@ -15,6 +15,7 @@ from qemu_mainloop._objects.callback cimport (
 
 @cython.final
 @cython.no_gc_clear          # __dealloc__ needs the loop; the loop's set breaks cycles
+@cython.trashcan(True)       # chains of them, each the next one's callback, may be long
 cdef class BottomHalf:
     """A callback that runs from the loop once it is scheduled.
 

@@ -70,6 +70,7 @@ cdef int64_t in_ns(object when, object scale) except? -1:
 @cython.final
 @cython.freelist(1024)       # as MOST_SPARES
 @cython.no_gc_clear          # __dealloc__ needs the loop; the loop's set breaks cycles
+@cython.trashcan(True)       # chains of them, each the next one's callback, may be long
 cdef class Timer:
     """A callback that runs from the loop at a time of a clock.
 
