@@ -65,9 +65,24 @@ cdef extern from *:
     static __thread void *qml_frame;
     static __thread int64_t qml_held_since_ns;
     #endif
-    static int qml_raise_again(void)
+    /* What was raised, with its traceback, which there may be no memory for: an "except" of
+     * Cython's takes it for granted. */
+    static PyObject *qml_take_raised(void)
     {
-        return -1;
+    #if PY_VERSION_HEX >= 0x030C0000
+        return PyErr_GetRaisedException();
+    #else
+        PyObject *type, *value, *traceback;
+
+        PyErr_Fetch(&type, &value, &traceback);
+        PyErr_NormalizeException(&type, &value, &traceback);
+        if (traceback) {
+            PyException_SetTraceback(value, traceback);
+            Py_DECREF(traceback);
+        }
+        Py_DECREF(type);
+        return value;
+    #endif
     }
     """
     int qml_attached() noexcept nogil
@@ -75,8 +90,7 @@ cdef extern from *:
     void *top_frame "qml_frame"
     # When this thread got the GIL; 0: before it came here.
     int64_t held_since_ns "qml_held_since_ns"
-    # Raises what a call has just raised.
-    int raise_again "qml_raise_again"() except -1
+    PyObject *take_raised "qml_take_raised"() noexcept
 
 cdef enum:
     # Other threads may get the process's signals while this one has them blocked, just
@@ -150,10 +164,8 @@ cdef bint stays_awake() noexcept:
     cdef Frame *frame = <Frame *> top_frame
     if frame.first != NULL:
         return True
-    try:
-        PyErr_CheckSignals()
-    except BaseException as e:
-        park(e, None)
+    if check_signals() < 0:
+        park_raised(None)
         return True
     return False
 
@@ -170,11 +182,8 @@ cdef bint is_main_thread() noexcept:
 
 cdef bint signal_error(void *arg) noexcept nogil:
     with gil:
-        try:
-            PyErr_CheckSignals()
-        except BaseException as e:
-            Py_INCREF(e)
-            (<PyObject **> arg)[0] = <PyObject *> e
+        if check_signals() < 0:
+            (<PyObject **> arg)[0] = take_raised()
             return True
     return False
 
@@ -243,10 +252,9 @@ cdef void park(object e, object source) noexcept:
 
 
 cdef void park_raised(object source) noexcept:
-    try:
-        raise_again()
-    except BaseException as e:
-        park(e, source)
+    cdef PyObject *e = take_raised()
+    park(<object> e, source)
+    drop(e)
 
 
 cdef long long check(long long rc, object about=None) except -1:

@@ -17,8 +17,12 @@ from qemu_mainloop._core.iohandler cimport fd_table_set
 from qemu_mainloop._core.polling cimport polling_add, polling_remove
 from qemu_mainloop._core.waitobj cimport wait_object_add
 from qemu_mainloop._objects.callback cimport (
-    Cell, LoopCore, call, call_begins, cell_clear, cell_give, cell_new, cell_target, check, park,
-    release_cell)
+    Cell, LoopCore, call, call_begins, call_it, cell_clear, cell_give, cell_new, cell_target, check,
+    drop, park_raised, release_cell)
+
+cdef extern from "Python.h":
+    # Not as Cython has it: what it raised stays where it is.
+    int truth "PyObject_IsTrue"(object o) noexcept
 
 
 cdef class FdHandler:
@@ -84,14 +88,19 @@ cdef void on_write(void *opaque) noexcept:
 
 cdef int on_can_read(void *opaque) noexcept:
     cdef object callback = callback_of(<Cell> opaque, CAN_READ)
+    cdef PyObject *result
+    cdef int answer = -1
     if callback is None:
         return 0
     call_begins(callback)
-    try:
-        return 1 if callback() else 0
-    except BaseException as e:
-        park(e, callback)
+    result = call_it(callback)
+    if result != NULL:
+        answer = truth(<object> result)
+        drop(result)
+    if answer < 0:
+        park_raised(callback)
         return 0
+    return answer
 
 
 cdef int on_poll(void *opaque) noexcept:
@@ -112,6 +121,11 @@ cdef object returncode(int status):
     return os.waitstatus_to_exitcode(status) if status >= 0 else None
 
 
+cdef int tell(object callback, int pid, int status) except -1:
+    callback(pid, returncode(status))
+    return 0
+
+
 cdef void child_exited(Cell cell, int pid, int status) noexcept:
     cdef FdHandler self
     cdef object callback = None
@@ -127,10 +141,8 @@ cdef void child_exited(Cell cell, int pid, int status) noexcept:
     if callback is None:
         return
     call_begins(callback)
-    try:
-        callback(pid, returncode(status))
-    except BaseException as e:
-        park(e, callback)
+    if (<int (*)(object, int, int) noexcept> tell)(callback, pid, status) < 0:
+        park_raised(callback)            # what it raised stays where it is until then
 
 
 # The following in the critical section of the loop's guard.
