@@ -71,7 +71,8 @@ cdef class BottomHalf:
         cdef Link *link = self.link()
         if link != NULL:
             link.kept = False
-        if shelf_has(self.core.bottom_halves, self.place, self):
+        # A closed loop drops them itself, outside of the section.
+        if not self.core.closed and shelf_has(self.core.bottom_halves, self.place, self):
             moved = shelf_take(self.core.bottom_halves, self.place)
             if moved != NULL:
                 (<BottomHalf> moved).place = self.place

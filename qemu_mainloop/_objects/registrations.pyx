@@ -194,8 +194,9 @@ cdef class Registrations(LoopCore):
             TypeError: sig is no number.
         """
         cdef int signo = integer(sig, "signal", 1, 0x7fffffff)
-        self.check_open()
-        bh = self.traps.pop(signo, None)
+        with cython.critical_section(self.guard):
+            self.check_open()
+            bh = self.traps.pop(signo, None)
         if bh is None:
             return False
         (<BottomHalf> bh).delete()
@@ -234,6 +235,8 @@ cdef class Registrations(LoopCore):
     cdef bint take_polling(self, tuple entry) except -1:
         cdef Py_ssize_t i
         with cython.critical_section(self.guard):
+            if self.closed:
+                return True              # with all the others; close() is about to drop them
             for i in range(len(self.polling)):
                 if self.polling[i] is entry:
                     del self.polling[i]

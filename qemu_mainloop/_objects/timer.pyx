@@ -109,7 +109,8 @@ cdef class Timer:
         cdef Link *link = self.link()
         if link != NULL:
             link.kept = False
-        if shelf_has(self.core.timers, self.place, self):
+        # A closed loop drops them itself, outside of the section.
+        if not self.core.closed and shelf_has(self.core.timers, self.place, self):
             moved = shelf_take(self.core.timers, self.place)
             if moved != NULL:
                 (<Timer> moved).place = self.place
