@@ -27,7 +27,8 @@ def in_run(loop, pipe):
     loop.set_fd_handler(pipe[0], loop.run)
 
 
-@pytest.mark.parametrize("arrange", [in_callback_of_itself, in_its_can_read, in_another_ones, in_run])
+@pytest.mark.parametrize(
+    "arrange", [in_callback_of_itself, in_its_can_read, in_another_ones, in_run])
 def test_it_ends_with_an_exception(loop, pipe, arrange):
     os.write(pipe[1], b"x")
     arrange(loop, list(pipe))
