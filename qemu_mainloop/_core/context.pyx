@@ -162,6 +162,10 @@ cdef void fork_child(void *owner) noexcept nogil:
         ctx.wakeup.poller = 0
         ctx.depth = ctx.keepers = 0
         ctx.polling.walks = 0
+    if ctx.timers.stepping and ctx.timers.stepper != thread_self():
+        # A step of the clock, and its reference, that nobody here will give back.
+        ctx.references -= ctx.timers.stepping
+        ctx.timers.stepping = 0
     ctx.wakeup.notify_me = 0
     leaf_repair(&ctx.lock)
     # It is held while the clocks' lock is taken, so it cannot be held over a fork; what

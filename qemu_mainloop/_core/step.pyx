@@ -173,6 +173,7 @@ cdef void run_here(int64_t now_ns, uint64_t turn, Dispatch *d) noexcept nogil:
             g.turn = turn
             held = g.hold(g.context)
             if held:
+                g.stepper = thread_self()
                 atomic_add_seq_int(&g.stepping, 1)
         mutex_unlock(&clocks_lock)
         if g == &timer_groups:

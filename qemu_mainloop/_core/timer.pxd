@@ -59,6 +59,7 @@ cdef struct TimerGroup:
     void (*rearm)(void *owner) noexcept nogil
     void *owner
     int stepping             # clock_advance runs its timers: it must not go
+    uintptr_t stepper        # in this thread
     bint (*hold)(void *context) noexcept nogil    # false: it is going already
     void (*let_go)(void *context) noexcept nogil
     void *context

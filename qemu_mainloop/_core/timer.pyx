@@ -347,6 +347,7 @@ cdef void timer_group_init(TimerGroup *g, LeafLock *lock, Wakeup *wakeup, bint i
     g.home = thread_self()
     g.turn = 0
     g.stepping = 0
+    g.stepper = 0
     g.rearm = NULL
     g.owner = owner
     mutex_lock(&clocks_lock)
