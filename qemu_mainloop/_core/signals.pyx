@@ -1,6 +1,7 @@
 # Signals.
 
 from libc.errno cimport EINVAL, EMFILE, ENFILE, ENOMEM
+from libc.stdlib cimport free, malloc
 
 from qemu_mainloop._core.bh cimport bh_schedule
 from qemu_mainloop._core.fork cimport ForkMember, fork_generation, fork_join
@@ -76,7 +77,12 @@ cdef void signals_drop(FdTable *t) noexcept nogil:
 
 # ---- trapped signals
 
-cdef QEMUBH *traps[MOST_SIGNALS]
+cdef struct Trap:
+    QEMUBH *bh
+    Trap *below              # gets the signal when this one goes
+
+cdef Trap *traps[MOST_SIGNALS]           # the last one made is on top
+cdef QEMUBH *scheduled[MOST_SIGNALS]     # its bottom half, for the handler
 cdef SignalAction before[MOST_SIGNALS]
 cdef int in_handler = 0
 cdef Mutex traps_lock
@@ -86,7 +92,7 @@ cdef void on_trap(int signo) noexcept nogil:
     # signal_untrap first takes the bottom half away, then waits for this count.
     cdef QEMUBH *bh
     atomic_add_seq_int(&in_handler, 1)
-    bh = <QEMUBH *> atomic_load_acquire_ptr(&traps[signo])
+    bh = <QEMUBH *> atomic_load_acquire_ptr(&scheduled[signo])
     if bh != NULL:
         bh_schedule(bh)
     atomic_add_seq_int(&in_handler, -1)
@@ -103,30 +109,50 @@ cdef void wait_for_handlers() noexcept nogil:
 
 
 cdef int signal_trap(int signo, QEMUBH *bh) noexcept nogil:
-    cdef QEMUBH *replaced
+    cdef Trap *trap
+    cdef QEMUBH *covered
     cdef SignalAction old
     cdef int rc
     if not is_signal(signo):
         return -EINVAL
+    trap = <Trap *> malloc(sizeof(Trap))
+    if trap == NULL:
+        return -ENOMEM
     mutex_lock(&traps_lock)
-    replaced = <QEMUBH *> atomic_exchange_seq_ptr(&traps[signo], bh)
+    covered = <QEMUBH *> atomic_exchange_seq_ptr(&scheduled[signo], bh)
     rc = signal_trap_install(signo, on_trap, &old)
     if rc < 0:
-        atomic_exchange_seq_ptr(&traps[signo], replaced)
-    elif replaced == NULL:
-        before[signo] = old
+        atomic_exchange_seq_ptr(&scheduled[signo], covered)
+        free(trap)
+    else:
+        if covered == NULL:
+            before[signo] = old
+        trap.bh = bh
+        trap.below = traps[signo]
+        traps[signo] = trap
     wait_for_handlers()
     mutex_unlock(&traps_lock)
     return rc
 
 
 cdef void signal_untrap(int signo, QEMUBH *bh) noexcept nogil:
+    cdef Trap **place
+    cdef Trap *trap
     if not is_signal(signo):
         return
     mutex_lock(&traps_lock)
-    if traps[signo] == bh:
-        signal_trap_restore(signo, &before[signo])
-        atomic_exchange_seq_ptr(&traps[signo], NULL)
+    place = &traps[signo]
+    while place[0] != NULL and place[0].bh != bh:
+        place = &place[0].below
+    trap = place[0]
+    if trap != NULL:
+        place[0] = trap.below
+        free(trap)
+        if traps[signo] == NULL:
+            signal_trap_restore(signo, &before[signo])
+            atomic_exchange_seq_ptr(&scheduled[signo], NULL)
+        else:
+            atomic_exchange_seq_ptr(&scheduled[signo], traps[signo].bh)
     wait_for_handlers()
     mutex_unlock(&traps_lock)
 

@@ -1,6 +1,7 @@
 # What is registered with a loop: a base of MainLoop.
 
 cimport cython
+from libc.errno cimport ENOMEM
 
 from qemu_mainloop._core.bh cimport BH_UNGUARDED, bh_cancel, bh_set_guard
 from qemu_mainloop._core.context cimport context_fds, context_is_hosted
@@ -161,7 +162,8 @@ cdef class Registrations(LoopCore):
         """Call ``callback()`` from the loop when this process gets ``sig``.
 
         Traps that one signal, instead of what was there; no signal mask and no other
-        handler is touched.  A second call replaces the first.
+        handler is touched.  A second call replaces the first.  Of several loops the last
+        has it, until it removes its handler.
 
         Raises:
             RuntimeError: the loop is closed.
@@ -169,6 +171,7 @@ cdef class Registrations(LoopCore):
             TypeError: sig is no number, or callback is not callable.
         """
         cdef BottomHalf bh
+        cdef int rc
         cdef int signo = integer(sig, "signal", 1, 0x7fffffff)
         check_callable(callback, "callback")
         self.check_open()
@@ -176,7 +179,10 @@ cdef class Registrations(LoopCore):
         with cython.critical_section(self.guard):
             self.check_open()
             bh_set_guard(bh.bh, BH_UNGUARDED)
-            if signal_trap(signo, bh.bh) < 0:
+            rc = signal_trap(signo, bh.bh)
+            if rc == -ENOMEM:
+                raise MemoryError
+            if rc < 0:
                 raise ValueError(f"signal {signo} cannot be caught")
             bh.trapped_signal = signo
             bh.link().kept = True
