@@ -90,7 +90,7 @@ cdef void qemu_notify_event() noexcept nogil
 # opaque and fd stay the caller's; opaque must live until the removal, and from
 # another thread until aio_wait_bh_oneshot() after it.
 # Context: any thread.
-# Errors: -EBADF: negative or not open; -EBUSY: a wait object, or the loop's own;
+# Errors: -EBADF: negative, not open, or O_PATH; -EBUSY: a wait object, or the loop's own;
 # -ENOMEM: nothing was changed.
 cdef int qemu_set_fd_handler2(int fd, IOCanReadHandler *fd_read_poll, IOHandler *fd_read,
                               IOHandler *fd_write, void *opaque) noexcept nogil

@@ -36,8 +36,17 @@ typedef struct pollfd PollFd;
 
 static inline int fd_is_open(int fd)
 {
-    /* Any other error says nothing about the number. */
-    return fcntl(fd, F_GETFD) >= 0 || errno != EBADF;
+    int flags = fcntl(fd, F_GETFL);
+
+    if (flags < 0) {
+        return errno != EBADF;      /* any other error says nothing about the number */
+    }
+#ifdef O_PATH
+    if (flags & O_PATH) {
+        return 0;                   /* a place in the file system: poll(2) calls it closed */
+    }
+#endif
+    return 1;
 }
 
 /* Any descriptor may have an fd handler; a closed one is refused elsewhere. */

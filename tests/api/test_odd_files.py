@@ -176,3 +176,20 @@ def test_loop_watches_another_loops_descriptor(loop, fdmon):
         assert loop.wait() == 1
         assert calls == ["bottom half", 0]
         loop.set_fd_handler(inner)
+
+
+@pytest.mark.skipif(not hasattr(os, "O_PATH"), reason="there is no O_PATH")
+def test_a_place_in_the_file_system_is_refused(main_loop, pipe):
+    """It cannot be waited for: poll(2) says what it says of a closed one."""
+    fd = os.open("/dev/null", os.O_PATH)
+    try:
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            main_loop.set_fd_handler(fd, read=print)
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            q.qemu_add_wait_object(fd, print, None)
+        # Nor is what has taken the number of a handler's descriptor that handler's.
+        main_loop.set_fd_handler(pipe[0], read=print)
+        os.dup2(fd, pipe[0])
+        assert main_loop.wait(True) == 0
+    finally:
+        os.close(fd)
