@@ -143,9 +143,7 @@ static inline int signal_mask_is_waited_for(const SignalMask *mask)
     sigset_t pending;
     int signo;
 
-    if (sigpending(&pending) < 0) {
-        return 0;
-    }
+    sigpending(&pending);
     for (signo = 1; signo < NSIG; signo++) {
         if (sigismember(&pending, signo) == 1 && sigismember(mask, signo) == 0) {
             return 1;

@@ -62,7 +62,8 @@
  *= iteration.pyx: timeout_ns = sleep_timeout_ns(ctx, timeout_ns)
  *= iteration.pyx: wakeup_end_sleep(&ctx.wakeup)
  *= iteration.pyx: wakeup_accept(&ctx.wakeup)
- *= iteration.pyx: atomic_store_release_size(&ctx.wakeup.poller, 0)
+ *= iteration.pyx: context_unclaim(ctx)
+ *= context.pxd: atomic_store_release_size(&ctx.wakeup.poller, 0)
  *= iteration.pyx: if it.eventful or wakeup_is_notified(&ctx.wakeup) or bh_timeout_ns(&ctx.bhs) == 0:
  *= sleep.pyx: if wakeup_is_notified(&ctx.wakeup) or ctx.fds.ready_first != NULL:
  *= sleep.pyx: it.work_came = ns == 0
