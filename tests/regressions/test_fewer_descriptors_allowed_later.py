@@ -4,9 +4,11 @@ poll(2) refuses more members than that, and so did every wait with a hot set, an
 seconds after a ring was closed that with epoll alone.
 """
 
+import errno
 import os
 import resource
 import sys
+import tempfile
 
 import pytest
 
@@ -39,15 +41,44 @@ def serve(loop, limit):
     return got == [b"timer", b"x"]
 
 
-@pytest.mark.parametrize("fdmon", FDMONS)
-@pytest.mark.parametrize("limit", [0, 5])
-def test_what_is_open_is_served(fdmon, limit):
+def refuse(loop):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    got = []
+    with tempfile.TemporaryFile() as file:
+        loop.set_fd_handler(file, lambda: got.append("file"))
+        loop.wait(True)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+        numbers = set()
+        for _ in range(5):                            # the first may end as by a signal
+            try:
+                loop.wait(True)
+            except OSError as error:
+                numbers.add(error.errno)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        got.clear()
+        loop.wait(True)
+        loop.set_fd_handler(file)
+    return numbers == {errno.EINVAL} and got == ["file"]
+
+
+def in_child(fdmon, check):
     pid = os.fork()
     if pid == 0:
         status = 99
         try:
             with q.MainLoop(fdmon=fdmon) as loop:
-                status = int(serve(loop, limit))
+                status = int(check(loop))
         finally:
             os._exit(status)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 1
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+@pytest.mark.parametrize("fdmon", FDMONS)
+@pytest.mark.parametrize("limit", [0, 5])
+def test_what_is_open_is_served(fdmon, limit):
+    assert in_child(fdmon, lambda loop: serve(loop, limit)) == 1
+
+
+@pytest.mark.parametrize("fdmon", ["adaptive", "poll"])
+def test_what_epoll_refuses_is_refused_and_served_again_later(fdmon):
+    assert in_child(fdmon, refuse) == 1
