@@ -1,9 +1,6 @@
 """How long the loop polls busily before it sleeps: grown by what it would have caught."""
 
 import os
-import subprocess
-import sys
-import textwrap
 import threading
 import time
 
@@ -116,29 +113,3 @@ def test_whatever_comes_ends_the_polling_of_an_iothread(what, pipe):
             else:
                 bh.schedule()
             assert came.acquire(timeout=30)
-
-
-# In a process of one thread, which has nobody else to take its signals.
-ALARM = """
-    import signal, sys
-    import qemu_mainloop as q
-
-    with q.MainLoop(fdmon=sys.argv[1]) as loop:
-        loop.poll_max_ns = int(sys.argv[2])
-        signal.signal(signal.SIGALRM, signal.default_int_handler)
-        for drive in loop.wait, loop.run:
-            signal.setitimer(signal.ITIMER_REAL, 0.1)
-            try:
-                drive()
-            except KeyboardInterrupt:
-                print("interrupted")
-"""
-
-
-@pytest.mark.posix_only(reason="setitimer")
-def test_a_signal_ends_the_polling(fdmon):
-    """Signals are held back by it, so it has to look for them."""
-    done = subprocess.run(
-        [sys.executable, "-P", "-c", textwrap.dedent(ALARM), fdmon, str(HOUR_NS)],
-        capture_output=True, text=True, timeout=30)
-    assert (done.returncode, done.stdout.split()) == (0, 2 * ["interrupted"]), done.stderr

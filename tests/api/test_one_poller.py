@@ -8,40 +8,34 @@ from sleeping import start_when_asleep
 import qemu_mainloop as q
 
 
-@pytest.mark.parametrize("method", ["wait", "run"])
-def test_a_loop_that_another_thread_polls_is_a_runtime_error(loop, method):
-    """Section 3: RuntimeError that names the object; the other thread is not disturbed."""
+def told_beside_run(loop, call):
+    """The RuntimeErrors of call(), which another thread makes while this one runs the loop."""
     errors = []
 
-    def poll():
+    def other():
         try:
-            getattr(loop, method)()
+            call()
         except RuntimeError as error:
             errors.append(str(error))
         loop.stop()
 
-    thread = start_when_asleep(loop, poll)
+    thread = start_when_asleep(loop, other)
     loop.run()
     thread.join()
-    assert len(errors) == 1
-    assert repr(loop) in errors[0] and "polled by another thread" in errors[0]
+    return errors
+
+
+@pytest.mark.parametrize("method", ["wait", "run"])
+def test_a_loop_that_another_thread_polls_is_a_runtime_error(loop, method):
+    """Section 3: RuntimeError that names the object; the other thread is not disturbed."""
+    told = told_beside_run(loop, getattr(loop, method))
+    assert told == [f"{loop!r} is polled by another thread"]
 
 
 def test_bottom_halves_that_another_thread_polls_are_a_runtime_error(main_loop):
     """Section 3: RuntimeError that names the object, from the header's own name too."""
-    errors = []
-
-    def poll():
-        try:
-            q.qemu_bh_poll()
-        except RuntimeError as error:
-            errors.append(str(error))
-        main_loop.stop()
-
-    thread = start_when_asleep(main_loop, poll)
-    main_loop.run()
-    thread.join()
-    assert errors == [f"{main_loop!r} is polled by another thread"]
+    told = told_beside_run(main_loop, q.qemu_bh_poll)
+    assert told == [f"{main_loop!r} is polled by another thread"]
 
 
 def test_a_loop_may_be_polled_by_one_thread_after_another(loop):
@@ -70,16 +64,4 @@ def test_closing_a_loop_in_its_own_wait_is_a_runtime_error(loop):
 
 def test_closing_a_loop_that_another_thread_polls_is_a_runtime_error(loop):
     """Section 3: a loop polled by another thread."""
-    errors = []
-
-    def close():
-        try:
-            loop.close()
-        except RuntimeError as error:
-            errors.append(str(error))
-        loop.stop()
-
-    thread = start_when_asleep(loop, close)
-    loop.run()
-    thread.join()
-    assert errors == [f"{loop!r} is polled by another thread"]
+    assert told_beside_run(loop, loop.close) == [f"{loop!r} is polled by another thread"]

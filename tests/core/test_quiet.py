@@ -1,34 +1,22 @@
 """The quiet ring of the adaptive fdmon where io_uring is not to be had."""
 
-import ctypes
-import importlib
 import os
 import sys
 from ctypes import c_int, c_void_p
 
 import pytest
-from c_functions import c_function
+from c_functions import c_function, c_variable
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="io_uring")
 
 NEVER = 1 << 30                                      # its patience then
 
 
-def variable(name):
-    capsule = importlib.import_module("qemu_mainloop._fdmon.quiet").__pyx_capi__[name]
-    api = ctypes.pythonapi
-    api.PyCapsule_GetName.argtypes = [ctypes.py_object]
-    api.PyCapsule_GetName.restype = ctypes.c_char_p
-    api.PyCapsule_GetPointer.argtypes = [ctypes.py_object, ctypes.c_char_p]
-    api.PyCapsule_GetPointer.restype = c_void_p
-    return c_int.from_address(api.PyCapsule_GetPointer(capsule, api.PyCapsule_GetName(capsule)))
-
-
 def look_in_vain_for_minutes():
     """As many looks that find nothing as there is patience, the most of them skipped."""
     init = c_function("_fdmon.quiet", "quiet_init", None, c_void_p)
     found_nothing = c_function("_fdmon.quiet", "quiet_found_nothing", None, c_void_p, c_int)
-    variable("first_patience").value = NEVER
+    c_variable("_fdmon.quiet", "first_patience", c_int).value = NEVER
     ring = (c_int * 1024)()
     init(ring)
     before = list(ring)

@@ -4,7 +4,6 @@ The loop whose timer it ran counted as polled there for ever, and could not be c
 """
 
 import os
-import sys
 import threading
 
 import pytest
@@ -12,7 +11,7 @@ import pytest
 import qemu_mainloop as q
 
 pytestmark = [
-    pytest.mark.skipif(sys.platform == "win32", reason="fork"),
+    pytest.mark.posix_only(reason="there is no fork"),
     pytest.mark.thread_unsafe(reason="steps the process's virtual clock"),
 ]
 
